@@ -1,0 +1,136 @@
+//! What the configurations share: their error, their checks and their constructors.
+
+use core::fmt;
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::optim::{ModuleOptimizer, Optimizer};
+
+/// A configuration that no optimizer can be built from: which field, what it held, what it must be.
+///
+/// ```
+/// use burn_decay::AdamWConfig;
+///
+/// let error = AdamWConfig::new().with_weight_decay(-0.1).try_build().unwrap_err();
+/// assert_eq!(error.field(), "weight_decay");
+/// assert_eq!(
+///     error.to_string(),
+///     "weight_decay must be finite and not negative, but is -0.1"
+/// );
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConfigError {
+    field: &'static str,
+    value: f64,
+    requirement: &'static str,
+}
+
+impl ConfigError {
+    /// The name of the offending field, as in the config's `with_…` method.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The value that the field held.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            value,
+            requirement,
+        } = self;
+        write!(f, "{field} must be {requirement}, but is {value}")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The decay rate of a moving average: 0 is no memory, 1 would never learn.
+pub(crate) fn in_unit_interval(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    let requirement = "at least 0 and less than 1";
+    require((0.0..1.0).contains(&value), field, value, requirement)
+}
+
+pub(crate) fn positive(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    let holds = value > 0.0 && value.is_finite();
+    require(holds, field, value, "finite and greater than 0")
+}
+
+pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    let holds = value >= 0.0 && value.is_finite();
+    require(holds, field, value, "finite and not negative")
+}
+
+fn require(
+    holds: bool,
+    field: &'static str,
+    value: f64,
+    requirement: &'static str,
+) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError {
+            field,
+            value,
+            requirement,
+        })
+    }
+}
+
+/// An optimizer of a whole module, which clips each parameter's gradient as configured.
+pub(crate) fn module_optimizer(
+    optimizer: impl Optimizer,
+    grad_clipping: Option<&GradientClippingConfig>,
+) -> Result<ModuleOptimizer, ConfigError> {
+    let optimizer = ModuleOptimizer::from(optimizer);
+    let Some(grad_clipping) = grad_clipping else {
+        return Ok(optimizer);
+    };
+
+    let (GradientClippingConfig::Value(threshold) | GradientClippingConfig::Norm(threshold)) =
+        grad_clipping;
+    positive("grad_clipping", f64::from(*threshold))?;
+    Ok(optimizer.with_grad_clipping(grad_clipping.init()))
+}
+
+/// The constructors that follow from a configuration's `try_build`.
+macro_rules! constructors {
+    ($config:ident => $optimizer:ident) => {
+        impl $config {
+            /// The optimizer of a whole module, with its gradient clipping.
+            ///
+            /// # Errors
+            ///
+            /// Names the first field that is out of its range.
+            pub fn try_init(&self) -> Result<burn::optim::ModuleOptimizer, $crate::ConfigError> {
+                $crate::config::module_optimizer(self.try_build()?, self.grad_clipping.as_ref())
+            }
+
+            /// [`try_build`](Self::try_build) for a configuration that is known to be right.
+            ///
+            /// # Panics
+            ///
+            /// Panics with the error of `try_build`.
+            #[track_caller]
+            pub fn build(&self) -> $optimizer {
+                self.try_build().unwrap_or_else(|error| panic!("{error}"))
+            }
+
+            /// [`try_init`](Self::try_init) for a configuration that is known to be right.
+            ///
+            /// # Panics
+            ///
+            /// Panics with the error of `try_init`.
+            #[track_caller]
+            pub fn init(&self) -> burn::optim::ModuleOptimizer {
+                self.try_init().unwrap_or_else(|error| panic!("{error}"))
+            }
+        }
+    };
+}
+pub(crate) use constructors;

@@ -1,0 +1,71 @@
+//! Weight decay, done right and fast, for people who train neural networks with
+//! [Burn](https://burn.dev).
+//!
+//! Two families of optimizers, as *Decoupled Weight Decay Regularization* (Loshchilov and Hutter,
+//! ICLR 2019, [arXiv 1711.05101](https://arxiv.org/abs/1711.05101)) tells them apart:
+//!
+//! | | the decay | the step, with `u` Adam's update |
+//! | --- | --- | --- |
+//! | [`AdamL2`] | coupled: the penalty `λ/2·‖θ‖²` is a part of the gradient | `θ ← θ - u(g + λθ)` |
+//! | [`AdamW`] | decoupled: it goes past the moments | `θ ← θ - (δθ + u(g))` |
+//!
+//! They are Burn optimizers: they go into a [`ModuleOptimizer`](burn::optim::ModuleOptimizer), a
+//! `Learner` or a loop of your own, and into Burn's checkpoints.
+//!
+//! ```
+//! use burn::module::Module;
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::optim::GradientsParams;
+//! use burn::tensor::{Device, Tensor};
+//! use burn_decay::AdamWConfig; // in place of burn::optim::AdamWConfig
+//!
+//! let device = Device::default().autodiff();
+//! let mut model: Linear = LinearConfig::new(4, 2).init(&device);
+//! let mut optimizer = AdamWConfig::new().with_weight_decay(1e-2).init();
+//!
+//! let loss = model.forward(Tensor::<2>::ones([8, 4], &device)).square().mean();
+//! let gradients = GradientsParams::from_grads(loss.backward(), &model);
+//! model = optimizer.step(1e-3, model, gradients);
+//! ```
+//!
+//! # What is different here
+//!
+//! *The decay you set is the decay you get.* Elsewhere a step multiplies the weight by `1 - lr·λ`,
+//! rounded to f32: at a learning rate and a λ of 1e-4 that is 1, and nothing decays at all. Here
+//! decay and update are summed first, and the new weight is rounded once, so that a decay far
+//! below the weight's last bit counts, on average, in full.
+//!
+//! *One pass over memory.* On the CPU backends a step reads the weight, its gradient and the
+//! moments once, and writes the new weight into the gradient's memory: nothing is allocated. A
+//! tensor that someone else still holds is copied first, never changed.
+//!
+//! # Backends
+//!
+//! | feature | backend | form of the step |
+//! | --- | --- | --- |
+//! | `flex` (default) | `burn-flex` | one pass: f32, f64, f16, bf16 |
+//! | `ndarray` | `burn-ndarray` | one pass: f32, f64 |
+//! | – | any other that is on in Burn | portable: Burn's tensor operations |
+//!
+//! Every form gives the same results, up to rounding. Parameters of half precision are updated in
+//! f32, in which their moments are kept.
+#![warn(missing_docs)]
+
+mod adam;
+mod adam_l2;
+mod adamw;
+mod config;
+mod decay;
+mod step;
+
+pub use adam::AdamState;
+pub use adam_l2::{AdamL2, AdamL2Config};
+pub use adamw::{AdamW, AdamWConfig};
+pub use config::ConfigError;
+pub use decay::DecayScaling;
+
+/// The trait that the optimizers implement, under the name that it had in Burn up to 0.21.
+///
+/// Burn 0.22 renamed `SimpleOptimizer` to [`Optimizer`](burn::optim::Optimizer). It is the same
+/// trait; code that is written against the old name finds it here.
+pub use burn::optim::Optimizer as SimpleOptimizer;

@@ -1,0 +1,234 @@
+//! The rule in one pass over slices, with SIMD and threads; it knows nothing of Burn's backends.
+//!
+//! The loop is scalar code that [`macerator`] compiles for each instruction set, picking the best
+//! one at run time; the compiler turns it into vector instructions. Every element is computed on
+//! its own, so neither the vectors' width nor the split over threads shows in the result.
+
+use std::sync::Mutex;
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use macerator::{AutoArch, Simd, VFma, WithSimd};
+use num_traits::{Float, NumCast};
+
+use super::{Coefficients, Moments};
+
+/// The length from which threads pay: less is done before another thread wakes.
+const THREADS_PAY_FROM: usize = 1 << 17;
+
+/// What a thread takes at a time: what it reads and writes fits the second-level cache.
+const CHUNK: usize = 1 << 14;
+
+/// One step of Adam. On return `gradient` holds the new parameter.
+///
+/// # Panics
+///
+/// Panics where the slices are not of one length.
+pub(super) fn adam<E: Element>(
+    parameter: &[E],
+    gradient: &mut [E],
+    moments: Moments<&mut [E::Arithmetic]>,
+    coefficients: &Coefficients<f64>,
+) {
+    let smallest = E::Arithmetic::min_positive_value();
+    let round = |scalar| NumCast::from(scalar).expect("f32 and f64 take any f64");
+    let coefficients = coefficients.round_to(smallest, round);
+    in_tasks(
+        Slices {
+            parameter,
+            gradient,
+            moments,
+        },
+        &coefficients,
+    );
+}
+
+/// What a step reads and writes.
+pub(super) struct Slices<'a, E: Element> {
+    parameter: &'a [E],
+    gradient: &'a mut [E],
+    moments: Moments<&'a mut [E::Arithmetic]>,
+}
+
+impl<E: Element> Slices<'_, E> {
+    /// Takes the first elements away, `length` of them or what is left.
+    fn take(&mut self, length: usize) -> Self {
+        let length = length.min(self.parameter.len());
+        Slices {
+            parameter: self.parameter.split_off(..length).expect(IN_RANGE),
+            gradient: self.gradient.split_off_mut(..length).expect(IN_RANGE),
+            moments: self
+                .moments
+                .as_mut()
+                .map(|m| m.split_off_mut(..length).expect(IN_RANGE)),
+        }
+    }
+}
+
+const IN_RANGE: &str = "the slices are of one length";
+
+/// Lets the threads take chunk after chunk. The calling thread takes its share from the start:
+/// it would wait for as long as the others take to wake.
+fn in_tasks<E: Element>(slices: Slices<E>, coefficients: &Coefficients<E::Arithmetic>) {
+    let update = |slices| {
+        AutoArch::new().dispatch(Task {
+            slices,
+            coefficients,
+        })
+    };
+    let length = slices.parameter.len();
+    if length < THREADS_PAY_FROM {
+        return update(slices);
+    }
+    let rest = Mutex::new(slices);
+    let work = || {
+        loop {
+            let chunk = rest
+                .lock()
+                .expect("a chunk is taken without panicking")
+                .take(CHUNK);
+            if chunk.parameter.is_empty() {
+                break;
+            }
+            update(chunk);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..rayon::current_num_threads().min(length / CHUNK) {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
+}
+
+struct Task<'a, E: Element> {
+    slices: Slices<'a, E>,
+    coefficients: &'a Coefficients<E::Arithmetic>,
+}
+
+impl<E: Element> WithSimd for Task<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        let Self {
+            slices,
+            coefficients,
+        } = self;
+        if E::Arithmetic::is_accelerated::<S>() {
+            E::in_arithmetic(slices, |slices| update::<_, true>(slices, coefficients));
+        } else {
+            E::in_arithmetic(slices, |slices| update::<_, false>(slices, coefficients));
+        }
+    }
+}
+
+/// The rule, element by element.
+///
+/// `FUSED` says whether the machine multiplies and adds in one instruction; the standard library
+/// would take a slow function call elsewhere.
+#[inline(always)]
+fn update<T, const FUSED: bool>(slices: Slices<T>, c: &Coefficients<T>)
+where
+    T: Element<Arithmetic = T> + Float,
+{
+    // By value: behind the reference, the decay would be gathered element by element.
+    let Coefficients {
+        l2_penalty,
+        one_minus_beta_1,
+        one_minus_beta_2,
+        ..
+    } = *c;
+    let Coefficients {
+        step_size,
+        epsilon,
+        decay,
+        cautious,
+        amsgrad,
+        ..
+    } = *c;
+
+    let multiply_add = |a: T, b: T, c: T| if FUSED { a.mul_add(b, c) } else { a * b + c };
+    let averages = |theta: T, g: T, m: T, v: T| {
+        let g = multiply_add(l2_penalty, theta, g);
+        let m = multiply_add(one_minus_beta_1, g - m, m);
+        let finite = multiply_add(one_minus_beta_2, multiply_add(g, g, -v), v);
+        (m, if v == T::infinity() { v } else { finite })
+    };
+    let next = |theta: T, m: T, v: T| {
+        let against = cautious && (theta >= T::zero()) != (m >= T::zero());
+        let decay = if against { T::zero() } else { decay };
+        theta - multiply_add(step_size, m / (v.sqrt() + epsilon), decay * theta)
+    };
+
+    let theta = slices.parameter;
+    let length = theta.len();
+    let g = &mut slices.gradient[..length];
+    let m = &mut slices.moments.moment_1[..length];
+    let v = &mut slices.moments.moment_2[..length];
+    match slices.moments.max_moment_2 {
+        Some(max_v) if amsgrad => {
+            let max_v = &mut max_v[..length];
+            for i in 0..length {
+                (m[i], v[i]) = averages(theta[i], g[i], m[i], v[i]);
+                max_v[i] = max_v[i].max(v[i]);
+                g[i] = next(theta[i], m[i], max_v[i]);
+            }
+        }
+        _ => {
+            for i in 0..length {
+                (m[i], v[i]) = averages(theta[i], g[i], m[i], v[i]);
+                g[i] = next(theta[i], m[i], v[i]);
+            }
+        }
+    }
+}
+
+/// An element that a parameter can have.
+pub(super) trait Element: Copy + Send + Sync {
+    /// What its step is computed in, and what its moments are kept in.
+    type Arithmetic: Element<Arithmetic = Self::Arithmetic> + Float + VFma;
+
+    /// Hands the slices to `update` in the arithmetic's precision.
+    fn in_arithmetic(slices: Slices<Self>, update: impl Fn(Slices<Self::Arithmetic>));
+}
+
+macro_rules! native {
+    ($($element:ty),*) => {$(
+        impl Element for $element {
+            type Arithmetic = $element;
+
+            #[inline(always)]
+            fn in_arithmetic(slices: Slices<Self>, update: impl Fn(Slices<Self>)) {
+                update(slices)
+            }
+        }
+    )*};
+}
+native!(f32, f64);
+
+macro_rules! half_precision {
+    ($($element:ty),*) => {$(
+        impl Element for $element {
+            type Arithmetic = f32;
+
+            /// Block by block: what is widened stays in the innermost cache.
+            #[inline(always)]
+            fn in_arithmetic(mut slices: Slices<Self>, update: impl Fn(Slices<f32>)) {
+                const BLOCK: usize = 512;
+                let mut parameter = [0.0; BLOCK];
+                let mut gradient = [0.0; BLOCK];
+                while !slices.parameter.is_empty() {
+                    let block = slices.take(BLOCK);
+                    let length = block.parameter.len();
+                    let (parameter, gradient) = (&mut parameter[..length], &mut gradient[..length]);
+                    block.parameter.convert_to_f32_slice(parameter);
+                    block.gradient.convert_to_f32_slice(gradient);
+                    update(Slices { parameter, gradient, moments: block.moments });
+                    block.gradient.convert_from_f32_slice(gradient);
+                }
+            }
+        }
+    )*};
+}
+half_precision!(f16, bf16);

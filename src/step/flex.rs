@@ -1,0 +1,57 @@
+//! How the flex backend lends its memory to the one-pass form.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{DType, Tensor, bf16, f16};
+
+use super::{Coefficients, Moments, cpu};
+
+pub(super) fn adam<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: Moments<Tensor<D>>,
+    coefficients: &Coefficients<f64>,
+) -> (Tensor<D>, Moments<Tensor<D>>) {
+    let parameter = contiguous(parameter);
+    // The new parameter takes the place of the gradient, which nobody needs any more.
+    let mut updated = contiguous(gradient);
+    let mut moments = moments.map(contiguous);
+
+    macro_rules! in_place {
+        ($element:ty, $moment:ty) => {
+            cpu::adam(
+                parameter.storage::<$element>(),
+                // Memory that someone else still holds is copied here, and only then written to.
+                updated.storage_mut::<$element>(),
+                moments
+                    .as_mut()
+                    .map(|moment| moment.storage_mut::<$moment>()),
+                coefficients,
+            )
+        };
+    }
+    match parameter.dtype() {
+        DType::F32 => in_place!(f32, f32),
+        DType::F64 => in_place!(f64, f64),
+        DType::F16 => in_place!(f16, f32),
+        DType::BF16 => in_place!(bf16, f32),
+        other => unreachable!("{other:?} takes the portable form"),
+    }
+
+    let lift = Tensor::from_primitive::<Flex>;
+    (lift(updated), moments.map(lift))
+}
+
+/// The tensor's primitive, whose storage holds its elements in order and nothing else.
+fn contiguous<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    let elements = tensor.shape().num_elements();
+    let tensor = tensor
+        .try_into_primitive::<Flex>()
+        .expect("the tensors of a step are on the parameter's device");
+    let whole = tensor.bytes().len() == elements * tensor.dtype().size();
+    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 && whole {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
