@@ -1,0 +1,84 @@
+//! After the first step, a step allocates nothing that grows with the parameters.
+#![cfg(feature = "flex")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use burn::module::{Module, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use burn_decay::{AdamL2Config, AdamWConfig};
+
+/// Counts what each thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.set(ALLOCATED.get() + layout.size());
+        // SAFETY: the caller keeps `alloc`'s contract, which is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: likewise, and `pointer` came from the system allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[derive(Module, Debug)]
+struct Weights {
+    matrix: Param<Tensor<2>>,
+    vector: Param<Tensor<1>>,
+}
+
+/// The bytes that the third step of a model with `2 * size` parameters allocates, with a clone of
+/// the model alive, as in the `Learner`.
+fn allocated_by_a_step(mut optimizer: ModuleOptimizer, size: usize, device: &Device) -> usize {
+    let mut model = Weights {
+        matrix: Param::from_tensor(Tensor::ones([size / 8, 8], &device.clone().autodiff())),
+        vector: Param::from_tensor(Tensor::ones([size], &device.clone().autodiff())),
+    };
+    let mut allocated = 0;
+    for _ in 0..3 {
+        let mut gradients = GradientsParams::new();
+        gradients.register(model.matrix.id, Tensor::<2>::ones([size / 8, 8], device));
+        gradients.register(model.vector.id, Tensor::<1>::ones([size], device));
+        let kept = model.clone();
+        let before = ALLOCATED.get();
+        model = optimizer.step(1e-3, model, gradients);
+        allocated = ALLOCATED.get() - before;
+        drop(kept);
+    }
+    allocated
+}
+
+#[test]
+fn a_steady_step_allocates_nothing_that_grows() {
+    let optimizers = [
+        || AdamL2Config::new().init(),
+        || {
+            AdamWConfig::new()
+                .with_cautious_weight_decay(true)
+                .with_amsgrad(true)
+                .init()
+        },
+    ];
+    for optimizer in optimizers {
+        let [small, large] =
+            [1 << 8, 1 << 18].map(|size| allocated_by_a_step(optimizer(), size, &Device::flex()));
+        println!("{small} bytes for 512 parameters, {large} for 524,288");
+        // Handing a large tensor to the threads takes a few words.
+        assert!(
+            large < small + 4096,
+            "{small} bytes for 512 parameters, {large} for 524,288"
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! Configuration: what it refuses, what it presets, how it is kept.
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::tensor::{DType, Tensor};
+use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SimpleOptimizer};
+
+use crate::forms::{forms, tensor, values};
+
+/// The message of the panic in `f`.
+fn panic_message<T>(f: impl FnOnce() -> T) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).err();
+    let panic = panic.expect("a panic");
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()))
+        .expect("a text")
+}
+
+#[test]
+fn a_field_out_of_range_is_named_with_its_value() {
+    let w = AdamWConfig::new;
+    let refused = [
+        (
+            w().with_beta_1(1.0),
+            "beta_1 must be at least 0 and less than 1, but is 1",
+        ),
+        (
+            w().with_beta_1(-0.1),
+            "beta_1 must be at least 0 and less than 1, but is -0.1",
+        ),
+        (
+            w().with_beta_2(f64::NAN),
+            "beta_2 must be at least 0 and less than 1, but is NaN",
+        ),
+        (
+            w().with_epsilon(0.0),
+            "epsilon must be finite and greater than 0, but is 0",
+        ),
+        (
+            w().with_epsilon(f64::INFINITY),
+            "epsilon must be finite and greater than 0, but is inf",
+        ),
+        (
+            w().with_weight_decay(-1e-4),
+            "weight_decay must be finite and not negative, but is -0.0001",
+        ),
+        (
+            w().with_weight_decay(f64::NAN),
+            "weight_decay must be finite and not negative, but is NaN",
+        ),
+        (
+            w().with_decay_scaling(DecayScaling::Schedule { max_lr: 0.0 }),
+            "max_lr must be finite and greater than 0, but is 0",
+        ),
+    ];
+    for (config, message) in refused {
+        assert_eq!(config.try_build().expect_err(message).to_string(), message);
+        assert_eq!(config.try_init().err().expect(message).to_string(), message);
+        assert_eq!(panic_message(|| config.build()), message);
+        assert_eq!(panic_message(|| config.init()), message);
+    }
+
+    let error = AdamL2Config::new()
+        .with_l2_penalty(-1.0)
+        .try_build()
+        .expect_err("negative");
+    assert_eq!((error.field(), error.value()), ("l2_penalty", -1.0));
+
+    let clipped = AdamL2Config::new().with_grad_clipping(Some(GradientClippingConfig::Norm(-1.0)));
+    let error = clipped.try_init().err().expect("a negative norm");
+    assert_eq!(
+        error.to_string(),
+        "grad_clipping must be finite and greater than 0, but is -1"
+    );
+}
+
+#[test]
+fn the_ends_of_the_ranges_are_accepted() {
+    for form in forms() {
+        for &dtype in form.dtypes {
+            for beta in [0.0, 1.0 - f64::EPSILON] {
+                let config = AdamWConfig::new().with_beta_1(beta).with_beta_2(beta);
+                let adam = config
+                    .with_epsilon(f64::MIN_POSITIVE)
+                    .with_weight_decay(0.0)
+                    .build();
+                let given = |values: &[f32]| tensor(values, [3], &form.device).cast(dtype);
+                let mut parameter = given(&[1.0, -1.0, 0.0]);
+                let mut state = None;
+                for _ in 0..3 {
+                    let gradient = given(&[0.5, 0.0, 0.0]);
+                    (parameter, state) = adam.step(1e-2, parameter, gradient, state);
+                }
+                let values = values(&parameter);
+                assert!(
+                    values.iter().all(|value| value.is_finite()),
+                    "{} {values:?}",
+                    form.name
+                );
+                assert_eq!(
+                    values[1..],
+                    [-1.0, 0.0],
+                    "{}: no gradient, no change",
+                    form.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_any_size_leave_the_parameter_finite() {
+    for form in forms() {
+        let mut parameter = tensor(&[1.0; 6], [6], &form.device);
+        let adam = AdamWConfig::torch().build();
+        let mut state = None;
+        for _ in 0..5 {
+            let gradient = [1e30, -1e30, 1e-30, f32::MIN_POSITIVE / 4.0, 3e38, 0.0];
+            let gradient = tensor(&gradient, [6], &form.device);
+            (parameter, state) = adam.step(1e-3, parameter, gradient, state);
+        }
+        for value in values(&parameter) {
+            assert!((value - 1.0).abs() < 0.01, "{}: {value}", form.name);
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_no_number_is_not_hidden() {
+    for form in forms() {
+        let parameter = tensor(&[1.0, 1.0], [2], &form.device);
+        let gradient = tensor(&[f32::NAN, 1.0], [2], &form.device);
+        let (parameter, _) = AdamWConfig::new()
+            .build()
+            .step(0.1, parameter, gradient, None);
+        let values = values(&parameter);
+        assert!(
+            values[0].is_nan() && values[1].is_finite(),
+            "{} {values:?}",
+            form.name
+        );
+    }
+}
+
+#[test]
+fn what_a_step_cannot_take_is_refused_by_name() {
+    for form in forms() {
+        let adam = AdamWConfig::new().build();
+        let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &form.device);
+        for lr in [f64::NAN, f64::INFINITY, -1e-3] {
+            let message = panic_message(|| adam.step(lr, zeros([2, 3]), zeros([2, 3]), None));
+            let expected =
+                format!("the learning rate must be finite and not negative, but is {lr}");
+            assert_eq!(message, expected);
+        }
+        let message = panic_message(|| adam.step(0.1, zeros([2, 3]), zeros([1, 3]), None));
+        assert_eq!(
+            message,
+            "the gradient has the shape [1, 3], but the parameter [2, 3]"
+        );
+
+        let (_, state) = adam.step(0.1, zeros([3, 2]), zeros([3, 2]), None);
+        let message = panic_message(|| adam.step(0.1, zeros([2, 3]), zeros([2, 3]), state.clone()));
+        assert_eq!(
+            message,
+            "the recorded moment has the shape [3, 2], but the parameter [2, 3]"
+        );
+    }
+}
+
+#[test]
+fn the_torch_presets_are_pytorchs() {
+    let w = AdamWConfig::torch();
+    assert_eq!(
+        (w.beta_1, w.beta_2, w.epsilon, w.weight_decay),
+        (0.9, 0.999, 1e-8, 1e-2)
+    );
+    let l2 = AdamL2Config::torch();
+    assert_eq!(
+        (l2.beta_1, l2.beta_2, l2.epsilon, l2.l2_penalty),
+        (0.9, 0.999, 1e-8, 0.0)
+    );
+}
+
+#[test]
+fn a_configuration_survives_being_written() {
+    let scaling = DecayScaling::Schedule { max_lr: 3e-4 };
+    let config = AdamWConfig::new()
+        .with_weight_decay(0.1)
+        .with_decay_scaling(scaling);
+    let text = serde_json::to_string(&config).expect("configs serialize");
+    let read: AdamWConfig = serde_json::from_str(&text).expect("and deserialize");
+    assert_eq!(read.to_string(), config.to_string());
+    assert_eq!((read.weight_decay, read.decay_scaling), (0.1, scaling));
+}
+
+#[test]
+fn moments_of_half_precision_parameters_are_kept_in_f32() {
+    for form in forms() {
+        for &dtype in form.dtypes {
+            let one = tensor(&[1.0], [1], &form.device).cast(dtype);
+            let (parameter, state) = AdamWConfig::new().build().step(0.1, one.clone(), one, None);
+            let expected = if dtype == DType::F64 {
+                DType::F64
+            } else {
+                DType::F32
+            };
+            assert_eq!(parameter.dtype(), dtype);
+            assert_eq!(
+                state.expect("Adam has a state").moment_2().dtype(),
+                expected
+            );
+        }
+    }
+}

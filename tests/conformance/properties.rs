@@ -1,0 +1,269 @@
+//! Random tensors and settings, every form against the portable one.
+
+use burn::tensor::{DType, Device, Tensor};
+use burn_decay::{AdamState, AdamWConfig, SimpleOptimizer};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::data::{noise, to_f32};
+use crate::forms::{Run, pairs, tensor, values};
+use crate::reference::{Kind, Setting};
+
+/// How a tensor of some shape comes to lie in memory.
+#[derive(Debug, Clone, Copy)]
+enum Layout {
+    Contiguous,
+    /// Rows and columns stored the other way round.
+    Transposed,
+    /// A window into a larger buffer.
+    Window,
+    /// The first rows of a larger buffer: contiguous, but not all of it.
+    Prefix,
+    /// One row that stands for all.
+    Expanded,
+    Flipped,
+}
+
+const LAYOUTS: [Layout; 6] = [
+    Layout::Contiguous,
+    Layout::Transposed,
+    Layout::Window,
+    Layout::Prefix,
+    Layout::Expanded,
+    Layout::Flipped,
+];
+
+impl Layout {
+    /// A tensor of `scale` times noise.
+    fn lay(self, seed: u64, scale: f64, shape: [usize; 3], on: (DType, &Device)) -> Tensor<3> {
+        let (dtype, device) = on;
+        let random = |shape: [usize; 3]| {
+            let values = noise(seed, 0, shape.iter().product());
+            let values: Vec<f64> = values.iter().map(|value| scale * value).collect();
+            tensor(&to_f32(&values), shape, device).cast(dtype)
+        };
+        let [a, b, c] = shape;
+        match self {
+            // Burn has no views of nothing.
+            _ if a * b * c == 0 => random(shape),
+            Self::Contiguous => random(shape),
+            Self::Transposed => random([a, c, b]).swap_dims(1, 2),
+            Self::Window => random([a + 1, b + 2, c + 3]).slice([1..a + 1, 1..b + 1, 2..c + 2]),
+            Self::Prefix => random([a + 2, b, c]).slice([0..a, 0..b, 0..c]),
+            Self::Expanded => random([a, 1, c]).expand(shape),
+            Self::Flipped => random(shape).flip([0, 2]),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    seed: u64,
+    shape: [usize; 3],
+    layouts: [Layout; 3],
+    dtype: DType,
+    /// A gradient is 2^this times noise.
+    magnitude: i32,
+    keep: bool,
+    setting: Setting,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let setting = (
+        prop_oneof![Just(Kind::AdamL2), Just(Kind::AdamW)],
+        prop_oneof![Just(0.0), 1e-6..1e-1f64],
+        prop_oneof![Just(0.9), 0.0..0.99f64],
+        prop_oneof![Just(0.999), 0.0..0.9999f64],
+        select(vec![1e-3, 1e-5, 1e-8, 1e-16]),
+        prop_oneof![Just(0.0), 1e-6..1.0f64],
+        prop_oneof![Just(None), (1e-6..1.0f64).prop_map(Some)],
+        any::<[bool; 2]>(),
+    );
+    let setting = setting.prop_map(
+        |(optimizer, lr, beta_1, beta_2, epsilon, weight_decay, max_lr, [cautious, amsgrad])| {
+            // A decay of more than the whole parameter is no decay.
+            let max_lr = max_lr.map(|max_lr: f64| max_lr.max(lr));
+            Setting {
+                optimizer,
+                lr,
+                beta_1,
+                beta_2,
+                epsilon,
+                weight_decay,
+                max_lr,
+                cautious,
+                amsgrad,
+            }
+        },
+    );
+    let layouts = [(); 3].map(|()| select(&LAYOUTS[..]));
+    let dtypes = vec![DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
+    (
+        0..1000u64,
+        [0..6usize, 0..7usize, 0..40usize],
+        layouts,
+        select(dtypes),
+        -20..10,
+        any::<bool>(),
+        setting,
+    )
+        .prop_map(
+            |(seed, shape, layouts, dtype, magnitude, keep, setting)| Case {
+                seed,
+                shape,
+                layouts,
+                dtype,
+                magnitude,
+                keep,
+                setting,
+            },
+        )
+}
+
+fn run(case: &Case, device: &Device) -> Run<3> {
+    let Case {
+        seed, shape, dtype, ..
+    } = *case;
+    let [layout, layouts @ ..] = case.layouts;
+    let parameter = layout.lay(seed, 1.0, shape, (dtype, device));
+    let mut run = Run::new(case.setting.build(), case.setting.lr, parameter);
+    for (step, layout) in (1..).zip(layouts) {
+        let scale = 2f64.powi(case.magnitude);
+        let gradient = layout.lay(seed + step, scale, shape, (dtype, device));
+        if case.keep {
+            let kept = [gradient.clone(), run.parameter.clone()];
+            let before = kept.clone().map(|tensor| tensor.to_data());
+            run.step(gradient);
+            assert_eq!(
+                before,
+                kept.map(|tensor| tensor.to_data()),
+                "what is kept changed"
+            );
+        } else {
+            run.step(gradient);
+        }
+    }
+    run
+}
+
+/// The distance between neighbouring numbers at 1.
+fn epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::EPSILON,
+        DType::F32 => f64::from(f32::EPSILON),
+        DType::F16 => 2f64.powi(-10),
+        DType::BF16 => 2f64.powi(-7),
+        other => unreachable!("{other:?} is not among the cases"),
+    }
+}
+
+/// The distance between neighbouring numbers at 0.
+fn smallest(dtype: DType) -> f64 {
+    if dtype == DType::F16 {
+        2f64.powi(-24)
+    } else {
+        f64::from(f32::MIN_POSITIVE)
+    }
+}
+
+fn assert_close(actual: &[f64], expected: &[f64], tolerance: impl Fn(f64) -> f64) {
+    assert_eq!(actual.len(), expected.len());
+    for (actual, expected) in actual.iter().zip(expected) {
+        let apart = (actual - expected).abs();
+        assert!(
+            apart <= tolerance(*expected),
+            "{actual:e} and {expected:e} are {apart:e} apart"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn every_form_does_what_the_portable_one_does(case in cases()) {
+        for [form, portable] in pairs() {
+            if !form.dtypes.contains(&case.dtype) {
+                continue;
+            }
+            let actual = run(&case, &form.device);
+            let expected = run(&case, &portable.device);
+            assert_eq!(actual.parameter.dims(), case.shape);
+            assert_eq!(actual.parameter.dtype(), case.dtype);
+
+            // Both round the parameter a few times; the update is at most some tens of lr.
+            let parameter = epsilon(case.dtype);
+            let arithmetic = epsilon(case.dtype).min(epsilon(DType::F32));
+            let update = 1000.0 * arithmetic * case.setting.lr;
+            let tolerance = |value: f64| 6.0 * parameter * value.abs() + update + smallest(case.dtype);
+            assert_close(&values(&actual.parameter), &values(&expected.parameter), tolerance);
+
+            let gradient = 2f64.powi(case.magnitude) * 3.0 + case.setting.weight_decay * 4.0;
+            let state = |run: Run<3>| run.state.expect("Adam has a state");
+            let (actual, expected) = (state(actual), state(expected));
+            assert_eq!(actual.time(), expected.time());
+            let compare = |of: fn(&AdamState<3>) -> Option<&Tensor<3>>, scale: f64| {
+                let [actual, expected] = [&actual, &expected].map(|state| of(state).map(values));
+                assert_eq!(actual.is_some(), expected.is_some());
+                let pair = actual.zip(expected);
+                // A parameter of half precision may differ by a bit, and L2 shows it to the moments.
+                let relative = if case.setting.optimizer == Kind::AdamL2 { parameter } else { arithmetic };
+                if let Some((actual, expected)) = pair {
+                    assert_close(&actual, &expected, |_| 16.0 * relative * scale + 1e-30);
+                }
+            };
+            compare(|state| Some(state.moment_1()), gradient);
+            compare(|state| Some(state.moment_2()), gradient.powi(2));
+            compare(AdamState::max_moment_2, gradient.powi(2));
+        }
+    }
+}
+
+#[test]
+fn empty_tensors_take_steps() {
+    for form in pairs().into_iter().flatten() {
+        let adam = AdamWConfig::new().with_amsgrad(true).build();
+        let empty = || Tensor::<2>::zeros([0, 3], &form.device);
+        let (parameter, state) = adam.step(0.1, empty(), empty(), None);
+        let (parameter, _) = adam.step(0.1, parameter, empty(), state);
+        assert_eq!(parameter.dims(), [0, 3]);
+    }
+}
+
+/// Of Burn's CPU backends only flex has tensors of rank 0.
+#[cfg(feature = "flex")]
+#[test]
+fn scalars_take_steps() {
+    let two_steps = |device: &Device| {
+        let none: [i32; 0] = [];
+        let value = |value: f32| tensor(&[value], [1], device).reshape::<0, _>(none);
+        let adam = AdamWConfig::new().with_amsgrad(true).build();
+        let (parameter, state) = adam.step(0.1, value(2.0), value(-1.0), None);
+        values(&adam.step(0.1, parameter, value(0.5), state).0)
+    };
+    let [actual, expected] = [Device::flex(), Device::flex().autodiff()].map(|d| two_steps(&d));
+    assert_close(&actual, &expected, |value| 1e-6 * value.abs());
+}
+
+/// Long enough for several threads, and no multiple of anything.
+#[test]
+fn the_split_over_threads_does_not_show() {
+    const COUNT: usize = 300_007;
+    for [form, _] in pairs() {
+        let [theta, g1, g2] = [1, 2, 3].map(|seed| to_f32(&noise(seed, 0, COUNT)));
+        let adam = AdamWConfig::new()
+            .with_amsgrad(true)
+            .with_cautious_weight_decay(true)
+            .build();
+        let two_steps = |range: core::ops::Range<usize>| {
+            let part = |of: &[f32]| tensor(&of[range.clone()], [range.len()], &form.device);
+            let (parameter, state) = adam.step(0.1, part(&theta), part(&g1), None);
+            values(&adam.step(0.1, parameter, part(&g2), state).0)
+        };
+        let parts: Vec<f64> = (0..COUNT)
+            .step_by(10_007)
+            .flat_map(|start| two_steps(start..COUNT.min(start + 10_007)))
+            .collect();
+        assert_eq!(two_steps(0..COUNT), parts, "{}", form.name);
+    }
+}
