@@ -1,0 +1,138 @@
+//! Trains an MNIST classifier under the L2 penalty and under decoupled weight decay.
+//!
+//! ```text
+//! cargo run --release --example mnist
+//! cargo run --release --example mnist -- --help
+//! ```
+
+mod data;
+mod lines;
+mod metric;
+mod model;
+mod options;
+mod report;
+mod training;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::prelude::*;
+use clap::Parser;
+
+use data::Digits;
+use model::Classifier;
+use options::{OptimizerName, Options, Settings};
+use report::Summary;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mnist: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that can be refused is looked at before anything is written.
+fn run(options: &Options) -> Result<(), String> {
+    let settings = &options.settings;
+    for name in &options.optimizer {
+        name.init(settings)?;
+    }
+    let digits = Digits::load(&settings.data)?;
+    let device = without_panicking("BURN_DEVICE", Device::default)?;
+    prepare(options)?;
+
+    println!(
+        "{} training and {} test digits on {device:?}",
+        digits.train.len(),
+        digits.test.len()
+    );
+    device.seed(settings.seed);
+    let initial = Classifier::new(settings.model, &device.clone().autodiff());
+    let train = |name: &OptimizerName| training::train(*name, options, &digits, &initial, &device);
+    let runs = options
+        .optimizer
+        .iter()
+        .map(train)
+        .collect::<Result<Vec<_>, _>>()?;
+
+    let summary = Summary::new(&runs, options);
+    summary.print();
+    let [curves, json] = results(&options.out);
+    report::draw(&runs, &curves)?;
+    summary.write(&json)?;
+    println!("\nwritten to {} and {}", curves.display(), json.display());
+    Ok(())
+}
+
+/// The files that a run ends with.
+fn results(out: &Path) -> [PathBuf; 2] {
+    ["curves.png", "summary.json"].map(|name| out.join(name))
+}
+
+/// Makes the folder of --out ready: for a new run, or for one that goes on with the same settings.
+fn prepare(options: &Options) -> Result<(), String> {
+    let Options { out, settings, .. } = options;
+    let file = out.join("settings.json");
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+
+    let before = match fs::read_to_string(&file) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(&file, error)),
+    };
+    if options.resume {
+        let before = before.ok_or(format!(
+            "--resume: nothing to go on with in {}",
+            out.display()
+        ))?;
+        let before: Settings = serde_json::from_str(&before)
+            .map_err(|error| format!("--resume: {}: {error}", file.display()))?;
+        return match before.difference(settings) {
+            Some(option) => Err(format!(
+                "--resume: the run in {} has another {option}",
+                out.display()
+            )),
+            None => Ok(()),
+        };
+    }
+
+    fs::create_dir_all(out).map_err(|error| failed(out, error))?;
+    for file in results(out)
+        .iter()
+        .filter(|_| before.is_some())
+        .filter(|file| file.exists())
+    {
+        fs::remove_file(file).map_err(|error| failed(file, error))?;
+    }
+    for name in [OptimizerName::AdamL2, OptimizerName::AdamW] {
+        let folder = out.join(name.as_str());
+        if folder.exists() && before.is_none() {
+            return Err(format!(
+                "--out: {} is there, and no run of this example",
+                folder.display()
+            ));
+        }
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|error| failed(&folder, error))?;
+        }
+    }
+    let text = serde_json::to_string_pretty(settings).map_err(|error| error.to_string())?;
+    report::write_whole(&file, |path| fs::write(path, text + "\n"))
+}
+
+/// The value of `f`, or, where it panics, one line that says of what.
+fn without_panicking<T>(of: &str, f: impl FnOnce() -> T) -> Result<T, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    std::panic::set_hook(hook);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("{of}: {}", text.unwrap_or("failed"))
+    })
+}

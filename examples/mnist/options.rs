@@ -1,0 +1,179 @@
+//! What the command line takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Train an MNIST classifier under the L2 penalty and under decoupled weight decay.
+///
+/// The runs start from the same weights and see the same batches. The device is Burn's choice;
+/// BURN_DEVICE names another one of those that are compiled in (flex, ndarray, …).
+#[derive(Parser, Debug, Clone)]
+#[command(name = "mnist")]
+pub struct Options {
+    /// The optimizers to train with, one after the other
+    #[arg(long, value_delimiter = ',', default_value = "adam-l2,adamw")]
+    pub optimizer: Vec<OptimizerName>,
+
+    #[command(flatten)]
+    pub settings: Settings,
+
+    /// The passes over the training images
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub epochs: usize,
+
+    /// Where the checkpoints, the logs, curves.png and summary.json go
+    #[arg(long, default_value = "mnist-out", value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Go on from the last checkpoints in the folder of --out
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// What a run must be resumed with.
+#[derive(Args, Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The network: two hidden layers of 512, or two convolutions
+    #[arg(long, value_enum, default_value_t = ModelName::Mlp)]
+    pub model: ModelName,
+
+    /// The images in a step
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
+    pub batch_size: usize,
+
+    /// The learning rate of the first step, in (0, 1]; a cosine takes it to 0 over all epochs
+    #[arg(long, default_value_t = 1e-3, value_parser = learning_rate)]
+    pub learning_rate: f64,
+
+    /// λ of adam-l2
+    #[arg(long, default_value_t = 1e-3)]
+    pub l2_penalty: f64,
+
+    /// λ of adamw
+    #[arg(long, default_value_t = 0.5)]
+    pub weight_decay: f64,
+
+    /// What the initial weights and the order of the images are drawn from
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+
+    /// The digits: those that the example carries (10,000 + 2,000), all of MNIST, which Burn
+    /// downloads where it has not yet, or a folder with the four IDX files, gzipped or not
+    #[arg(long, default_value = "embedded", value_name = "embedded|full|DIR")]
+    pub data: Data,
+}
+
+impl Settings {
+    /// The first option in which the two differ.
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("--model", self.model != other.model),
+            ("--batch-size", self.batch_size != other.batch_size),
+            ("--learning-rate", self.learning_rate != other.learning_rate),
+            ("--l2-penalty", self.l2_penalty != other.l2_penalty),
+            ("--weight-decay", self.weight_decay != other.weight_decay),
+            ("--seed", self.seed != other.seed),
+            ("--data", self.data != other.data),
+        ]
+        .into_iter()
+        .find_map(|(option, differs)| differs.then_some(option))
+    }
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq)]
+pub enum OptimizerName {
+    AdamL2,
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+impl OptimizerName {
+    /// The name on the command line and in everything that is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AdamL2 => "adam-l2",
+            Self::AdamW => "adamw",
+        }
+    }
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelName {
+    Mlp,
+    Cnn,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Data {
+    Embedded,
+    Full,
+    Folder(PathBuf),
+}
+
+impl From<&str> for Data {
+    fn from(name: &str) -> Self {
+        match name {
+            "embedded" => Self::Embedded,
+            "full" => Self::Full,
+            folder => Self::Folder(folder.into()),
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok(rate),
+        Ok(_) => Err("it must be greater than 0 and at most 1".into()),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, String> {
+        let arguments = ["mnist"].iter().chain(arguments);
+        Options::try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn optimizers_are_repeated_or_separated_by_commas() {
+        use OptimizerName::{AdamL2, AdamW};
+        assert_eq!(parse(&[]).unwrap().optimizer, [AdamL2, AdamW]);
+        assert_eq!(
+            parse(&["--optimizer", "adamw,adam-l2"]).unwrap().optimizer,
+            [AdamW, AdamL2]
+        );
+        let repeated = ["--optimizer", "adamw", "--optimizer", "adam-l2"];
+        assert_eq!(parse(&repeated).unwrap().optimizer, [AdamW, AdamL2]);
+    }
+
+    #[test]
+    fn a_bad_option_is_named() {
+        for (option, value) in [
+            ("--optimizer", "sgd9"),
+            ("--model", "rnn"),
+            ("--epochs", "0"),
+            ("--batch-size", "-1"),
+            ("--learning-rate", "NaN"),
+            ("--learning-rate", "-1"),
+            ("--seed", "x"),
+        ] {
+            let error = parse(&[&format!("{option}={value}")]).unwrap_err();
+            assert!(error.contains(option) && error.contains(value), "{error}");
+        }
+    }
+}
