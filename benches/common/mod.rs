@@ -1,0 +1,154 @@
+//! Models of nothing but parameters, and steps on them as the `Learner` takes them.
+
+use std::time::{Duration, Instant};
+
+use burn::module::{Module, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Distribution, Tensor};
+
+#[derive(Module, Debug)]
+pub struct Parameters {
+    vectors: Vec<Param<Tensor<1>>>,
+    matrices: Vec<Param<Tensor<2>>>,
+    kernels: Vec<Param<Tensor<4>>>,
+}
+
+/// The shapes of a model's parameters, by rank.
+#[derive(Default, Clone)]
+pub struct Shapes {
+    pub vectors: Vec<[usize; 1]>,
+    pub matrices: Vec<[usize; 2]>,
+    pub kernels: Vec<[usize; 4]>,
+}
+
+impl Shapes {
+    /// Eight matrices of `parameters` numbers in all.
+    pub fn eight(parameters: usize) -> Self {
+        Self {
+            matrices: vec![[64, parameters / 8 / 64]; 8],
+            ..Self::default()
+        }
+    }
+
+    /// The 148 tensors of a GPT-2 of 12 layers, 256 wide, over 8,192 tokens.
+    pub fn transformer() -> Self {
+        const WIDTH: usize = 256;
+        let mut shapes = Self::default();
+        for _ in 0..12 {
+            for [inputs, outputs] in [[1, 3], [1, 1], [1, 4], [4, 1]] {
+                shapes.matrices.push([inputs * WIDTH, outputs * WIDTH]);
+                shapes.vectors.push([outputs * WIDTH]);
+            }
+            shapes.vectors.extend([[WIDTH]; 4]);
+        }
+        shapes.matrices.extend([[8192, WIDTH], [1024, WIDTH]]);
+        shapes.vectors.extend([[WIDTH]; 2]);
+        shapes
+    }
+
+    /// The 161 tensors of a ResNet-50.
+    pub fn resnet_50() -> Self {
+        let mut shapes = Self::default();
+        let mut convolution = |inputs: usize, outputs: usize, side: usize| {
+            shapes.kernels.push([outputs, inputs, side, side]);
+            shapes.vectors.extend([[outputs]; 2]);
+        };
+        convolution(3, 64, 7);
+        let mut inputs = 64;
+        for (width, blocks) in [(64, 3), (128, 4), (256, 6), (512, 3)] {
+            for block in 0..blocks {
+                convolution(inputs, width, 1);
+                convolution(width, width, 3);
+                convolution(width, 4 * width, 1);
+                if block == 0 {
+                    convolution(inputs, 4 * width, 1);
+                }
+                inputs = 4 * width;
+            }
+        }
+        shapes.matrices.push([2048, 1000]);
+        shapes.vectors.push([1000]);
+        shapes
+    }
+
+    pub fn tensors(&self) -> usize {
+        self.vectors.len() + self.matrices.len() + self.kernels.len()
+    }
+
+    pub fn parameters(&self) -> usize {
+        fn count<const D: usize>(shapes: &[[usize; D]]) -> usize {
+            shapes
+                .iter()
+                .map(|shape| shape.iter().product::<usize>())
+                .sum()
+        }
+        count(&self.vectors) + count(&self.matrices) + count(&self.kernels)
+    }
+}
+
+impl Parameters {
+    pub fn random(shapes: &Shapes, device: &Device) -> Self {
+        fn random<const D: usize>(shapes: &[[usize; D]], device: &Device) -> Vec<Param<Tensor<D>>> {
+            let normal = Distribution::Normal(0.0, 1.0);
+            let tensor = |shape: &[usize; D]| Tensor::random(*shape, normal, device);
+            shapes
+                .iter()
+                .map(|shape| Param::from_tensor(tensor(shape)))
+                .collect()
+        }
+        Self {
+            vectors: random(&shapes.vectors, device),
+            matrices: random(&shapes.matrices, device),
+            kernels: random(&shapes.kernels, device),
+        }
+    }
+
+    /// Gradients with the values of `from`, in memory of their own, as the backward pass leaves
+    /// them.
+    fn gradients(&self, from: &Self) -> GradientsParams {
+        let mut gradients = GradientsParams::new();
+        fn register<const D: usize>(
+            gradients: &mut GradientsParams,
+            parameters: &[Param<Tensor<D>>],
+            from: &[Param<Tensor<D>>],
+        ) {
+            for (parameter, from) in parameters.iter().zip(from) {
+                gradients.register(parameter.id, from.val().inner() * 1.0);
+            }
+        }
+        register(&mut gradients, &self.vectors, &from.vectors);
+        register(&mut gradients, &self.matrices, &from.matrices);
+        register(&mut gradients, &self.kernels, &from.kernels);
+        gradients
+    }
+
+    /// Takes `steps` steps, with a clone of the model alive, as in the `Learner`, and hands each
+    /// step's time to `record`.
+    pub fn time_steps(
+        &self,
+        gradients: &Self,
+        optimizer: &mut ModuleOptimizer,
+        steps: u64,
+        mut record: impl FnMut(Duration),
+    ) {
+        let mut model = self.clone();
+        for _ in 0..steps {
+            let gradients = model.gradients(gradients);
+            let kept = model.clone();
+            let start = Instant::now();
+            model = optimizer.step(1e-3, model, gradients);
+            record(start.elapsed());
+            drop(kept);
+        }
+    }
+}
+
+/// The backends that are compiled in.
+pub fn devices() -> Vec<(&'static str, Device)> {
+    vec![
+        #[cfg(feature = "flex")]
+        ("flex", Device::flex().autodiff()),
+        #[cfg(feature = "ndarray")]
+        ("ndarray", Device::ndarray().autodiff()),
+    ]
+}
