@@ -18,6 +18,10 @@ const NATIVE_AND_HALF: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::B
 
 /// A form for the backend's own memory beside the portable one, which everything else takes: the
 /// tensors of an autodiff device, for one.
+#[allow(
+    deprecated,
+    reason = "Burn deprecates the ndarray backend, and keeps it"
+)]
 pub fn pairs() -> Vec<[Form; 2]> {
     let pair = |[name, portable]: [&'static str; 2], device: Device, dtypes| {
         [
