@@ -118,7 +118,9 @@ def main():
     python, versions = environment()
     threads = os.cpu_count()
     limit = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    settings = {"env": os.environ | limit | {"DS_ACCELERATOR": "cpu"}}
+    # DeepSpeed looks for the environment's ninja on the path.
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    settings = {"env": os.environ | limit | {"DS_ACCELERATOR": "cpu", "PATH": path}}
     bench = ["cargo", "bench", "--quiet", "--bench", "peers", "--features", "ndarray"]
     subprocess.run([*bench, "--no-run"], cwd=ROOT, check=True)
     rust = Worker(bench, **settings)
