@@ -6,15 +6,20 @@
 //! ```
 
 mod common;
+#[path = "common/devices.rs"]
+mod devices;
 
 use std::time::Duration;
 
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::tensor::Tensor;
 use burn_decay::{AdamL2Config, AdamWConfig};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-use common::{Parameters, Shapes, devices};
+use common::{Parameters, Shapes};
+use devices::devices;
 
 /// The 148 tensors of a GPT-2 of 12 layers, 256 wide, over 8,192 tokens.
 fn transformer() -> Shapes {
@@ -94,6 +99,17 @@ fn optimizers() -> [(&'static str, ModuleOptimizer); 4] {
     ]
 }
 
+fn total(
+    model: &Parameters,
+    gradients: &Parameters,
+    optimizer: &mut ModuleOptimizer,
+    steps: u64,
+) -> Duration {
+    let mut elapsed = Duration::ZERO;
+    model.time_steps(gradients, optimizer, steps, |step| elapsed += step);
+    elapsed
+}
+
 fn step(criterion: &mut Criterion) {
     let models = [
         ("66k", Shapes::eight(1 << 16)),
@@ -123,17 +139,42 @@ fn step(criterion: &mut Criterion) {
             group.throughput(bytes);
             for (optimizer_name, mut optimizer) in optimizers() {
                 group.bench_function(optimizer_name, |bencher| {
-                    bencher.iter_custom(|steps| {
-                        let mut elapsed = Duration::ZERO;
-                        let record = |step| elapsed += step;
-                        model.time_steps(&gradients, &mut optimizer, steps, record);
-                        elapsed
-                    });
+                    bencher.iter_custom(|steps| total(&model, &gradients, &mut optimizer, steps));
                 });
             }
         }
     }
 }
 
-criterion_group!(benches, step);
+/// Gradients whose squares are subnormal beside ordinary ones.
+fn subnormal(criterion: &mut Criterion) {
+    for (backend, device) in devices() {
+        let shapes = Shapes::eight(1 << 20);
+        let model = Parameters::random(&shapes, &device);
+        let ordinary = Parameters::random(&shapes, &device);
+        let subnormal = ordinary.clone().map(&mut Scale(1e-20));
+
+        let mut group = criterion.benchmark_group(format!("{backend}/gradients"));
+        group
+            .sample_size(20)
+            .measurement_time(Duration::from_secs(3));
+        for (name, gradients) in [("ordinary", ordinary), ("subnormal", subnormal)] {
+            let mut optimizer = AdamWConfig::new().init();
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|steps| total(&model, &gradients, &mut optimizer, steps));
+            });
+        }
+    }
+}
+
+struct Scale(f64);
+
+impl ModuleMapper for Scale {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = parameter.consume();
+        Param::from_mapped_value(id, tensor * self.0, mapper)
+    }
+}
+
+criterion_group!(benches, step, subnormal);
 criterion_main!(benches);

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::config::{ConfigError, in_unit_interval, not_negative, positive};
 use crate::decay::DecayScaling;
-use crate::step::{self, Coefficients, Moments};
+use crate::step::{self, Average, Coefficients, Moments};
 
 /// Adam with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -87,8 +87,8 @@ impl Adam {
 
         Coefficients {
             l2_penalty,
-            one_minus_beta_1: 1.0 - self.beta_1,
-            one_minus_beta_2: 1.0 - self.beta_2,
+            average_1: Average::new(self.beta_1),
+            average_2: Average::new(self.beta_2),
             step_size: lr * root_of_bias_correction_2 / bias_correction(self.beta_1),
             epsilon: self.epsilon * root_of_bias_correction_2,
             decay,

@@ -87,17 +87,3 @@ impl Parameters {
         }
     }
 }
-
-/// The backends that are compiled in.
-#[allow(
-    deprecated,
-    reason = "Burn deprecates the ndarray backend, and keeps it"
-)]
-pub fn devices() -> Vec<(&'static str, Device)> {
-    vec![
-        #[cfg(feature = "flex")]
-        ("flex", Device::flex().autodiff()),
-        #[cfg(feature = "ndarray")]
-        ("ndarray", Device::ndarray().autodiff()),
-    ]
-}

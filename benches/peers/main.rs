@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/devices.rs"]
+mod devices;
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
@@ -13,7 +15,8 @@ use burn::optim::ModuleOptimizer;
 use burn_decay::AdamWConfig;
 use rayon::prelude::*;
 
-use common::{Parameters, Shapes, devices};
+use common::{Parameters, Shapes};
+use devices::devices;
 
 const TENSORS: usize = 8;
 const WARM_UP: u64 = 3;

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast};
 
-use super::{Coefficients, Moments};
+use super::{Average, Coefficients, Moments};
 
 /// The length from which threads pay: less is done before another thread wakes.
 const THREADS_PAY_FROM: usize = 1 << 17;
@@ -133,32 +133,30 @@ where
     T: Element<Arithmetic = T> + Float,
 {
     // By value: behind the reference, the decay would be gathered element by element.
-    let Coefficients {
-        l2_penalty,
-        one_minus_beta_1,
-        one_minus_beta_2,
-        ..
-    } = *c;
-    let Coefficients {
-        step_size,
-        epsilon,
-        decay,
-        cautious,
-        amsgrad,
-        ..
-    } = *c;
+    let c = *c;
+    let half = T::from(0.5).expect("f32 and f64 have 0.5");
 
     let multiply_add = |a: T, b: T, c: T| if FUSED { a.mul_add(b, c) } else { a * b + c };
+    let average = |over: Average<T>, old: T, new: T| {
+        if over.beta < half {
+            multiply_add(over.beta, old - new, new)
+        } else {
+            multiply_add(over.one_minus_beta, new - old, old)
+        }
+    };
     let averages = |theta: T, g: T, m: T, v: T| {
-        let g = multiply_add(l2_penalty, theta, g);
-        let m = multiply_add(one_minus_beta_1, g - m, m);
-        let finite = multiply_add(one_minus_beta_2, multiply_add(g, g, -v), v);
-        (m, if v == T::infinity() { v } else { finite })
+        let g = multiply_add(c.l2_penalty, theta, g);
+        let overflowed = v == T::infinity();
+        let finite = average(c.average_2, v, g * g);
+        (
+            average(c.average_1, m, g),
+            if overflowed { v } else { finite },
+        )
     };
     let next = |theta: T, m: T, v: T| {
-        let against = cautious && (theta >= T::zero()) != (m >= T::zero());
-        let decay = if against { T::zero() } else { decay };
-        theta - multiply_add(step_size, m / (v.sqrt() + epsilon), decay * theta)
+        let against = c.cautious && (theta >= T::zero()) != (m >= T::zero());
+        let decay = if against { T::zero() } else { c.decay };
+        theta - multiply_add(c.step_size, m / (v.sqrt() + c.epsilon), decay * theta)
     };
 
     let theta = slices.parameter;
@@ -167,7 +165,7 @@ where
     let m = &mut slices.moments.moment_1[..length];
     let v = &mut slices.moments.moment_2[..length];
     match slices.moments.max_moment_2 {
-        Some(max_v) if amsgrad => {
+        Some(max_v) if c.amsgrad => {
             let max_v = &mut max_v[..length];
             for i in 0..length {
                 (m[i], v[i]) = averages(theta[i], g[i], m[i], v[i]);

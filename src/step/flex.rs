@@ -49,7 +49,7 @@ fn contiguous<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
         .try_into_primitive::<Flex>()
         .expect("the tensors of a step are on the parameter's device");
     let whole = tensor.bytes().len() == elements * tensor.dtype().size();
-    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 && whole {
+    if tensor.is_contiguous() && whole {
         tensor
     } else {
         tensor.to_contiguous()

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! g  ← g + λθ                                    l2_penalty
-//! m  ← m + (1-β₁)(g - m)                         one_minus_beta_1
-//! v  ← v + (1-β₂)(g² - v)                        one_minus_beta_2
+//! m  ← m + (1-β₁)(g - m)                         average_1
+//! v  ← v + (1-β₂)(g² - v)                        average_2
 //! v̄  ← max(v̄, v)        in place of v below       amsgrad
 //! θ  ← θ - (δθ + α̂ · m / (√v + ε̂))               decay, step_size, epsilon
 //! ```
@@ -18,7 +18,8 @@
 //! - the decay and the update are summed before they meet the parameter, so that the new one is
 //!   rounded once: a decay far below the parameter's last bit counts, on average, in full;
 //! - the averages move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
-//!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵;
+//!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵; for β below
+//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one;
 //! - a `v` that overflowed stays infinite, as a decaying average would, so that a gradient too
 //!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
 
@@ -39,8 +40,8 @@ use burn::tensor::{DType, Tensor};
 pub(crate) struct Coefficients<T> {
     /// λ of the coupled penalty; zero where the decay is decoupled.
     pub l2_penalty: T,
-    pub one_minus_beta_1: T,
-    pub one_minus_beta_2: T,
+    pub average_1: Average<T>,
+    pub average_2: Average<T>,
     /// α̂
     pub step_size: T,
     /// ε̂
@@ -53,6 +54,29 @@ pub(crate) struct Coefficients<T> {
     pub amsgrad: bool,
 }
 
+/// A moving average: what it keeps of itself, and what it takes of the new.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Average<T> {
+    pub beta: T,
+    pub one_minus_beta: T,
+}
+
+impl Average<f64> {
+    pub(crate) fn new(beta: f64) -> Self {
+        Self {
+            beta,
+            one_minus_beta: 1.0 - beta,
+        }
+    }
+
+    fn map<T>(self, round: impl Fn(f64) -> T) -> Average<T> {
+        Average {
+            beta: round(self.beta),
+            one_minus_beta: round(self.one_minus_beta),
+        }
+    }
+}
+
 impl Coefficients<f64> {
     /// Rounds each scalar with `round`. An ε̂ too small for `T` becomes `smallest`: as zero it
     /// would divide zero by zero wherever the gradient has always been zero.
@@ -60,8 +84,8 @@ impl Coefficients<f64> {
         let epsilon = round(self.epsilon);
         Coefficients {
             l2_penalty: round(self.l2_penalty),
-            one_minus_beta_1: round(self.one_minus_beta_1),
-            one_minus_beta_2: round(self.one_minus_beta_2),
+            average_1: self.average_1.map(&round),
+            average_2: self.average_2.map(&round),
             step_size: round(self.step_size),
             epsilon: if epsilon < smallest {
                 smallest

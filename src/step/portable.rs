@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::{Coefficients, Moments, arithmetic, cast};
+use super::{Average, Coefficients, Moments, arithmetic, cast};
 
 pub(super) fn adam<const D: usize>(
     parameter: Tensor<D>,
@@ -27,10 +27,10 @@ pub(super) fn adam<const D: usize>(
         moment_2: v,
         max_moment_2: max_v,
     } = moments;
-    let m = m.clone() + (g.clone() - m) * c.one_minus_beta_1;
     let overflowed = v.clone().equal_scalar(f32::INFINITY);
-    let finite = v.clone() + (g.square() - v.clone()) * c.one_minus_beta_2;
+    let finite = average(c.average_2, v.clone(), g.clone().square());
     let v = finite.mask_where(overflowed, v);
+    let m = average(c.average_1, m, g);
     let max_v = match max_v {
         Some(max_v) if c.amsgrad => Some(max_v.max_pair(v.clone())),
         kept => kept,
@@ -63,4 +63,12 @@ pub(super) fn adam<const D: usize>(
             max_moment_2: max_v,
         },
     )
+}
+
+fn average<const D: usize>(over: Average<f64>, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
+    if over.beta < 0.5 {
+        new.clone() + (old - new) * over.beta
+    } else {
+        old.clone() + (new - old) * over.one_minus_beta
+    }
 }

@@ -57,7 +57,7 @@ impl Setting {
     }
 
     /// δ
-    fn decay(&self) -> f64 {
+    pub fn decay(&self) -> f64 {
         match (&self.optimizer, self.max_lr) {
             (Kind::AdamL2, _) => 0.0,
             (Kind::AdamW, Some(max_lr)) => self.lr / max_lr * self.weight_decay,
