@@ -32,15 +32,57 @@ pub(super) fn adam<E: Element>(
 ) {
     let smallest = E::Arithmetic::min_positive_value();
     let round = |scalar| NumCast::from(scalar).expect("f32 and f64 take any f64");
-    let coefficients = coefficients.round_to(smallest, round);
+    let scalars = Scalars {
+        coefficients: coefficients.round_to(smallest, round),
+        floor: Floor::new(coefficients),
+    };
     in_tasks(
         Slices {
             parameter,
             gradient,
             moments,
         },
-        &coefficients,
+        &scalars,
     );
+}
+
+/// What a step computes with.
+#[derive(Clone, Copy)]
+struct Scalars<T> {
+    coefficients: Coefficients<T>,
+    floor: Floor<T>,
+}
+
+/// Below these magnitudes a gradient's square and a moment count as zero. They would be subnormal
+/// numbers, which some processors take many times longer over, and a moment whose gradient has
+/// ended would stay one for ever. Both floors are zero where √v could be seen beside ε̂.
+#[derive(Clone, Copy)]
+struct Floor<T> {
+    /// A power of two, so that its square is exact.
+    gradient: T,
+    moment: T,
+}
+
+impl<T: Float> Floor<T> {
+    fn new(coefficients: &Coefficients<f64>) -> Self {
+        let number = |value: f64| T::from(value).expect("f32 and f64 take any f64");
+        let normal = T::min_positive_value()
+            .to_f64()
+            .expect("f32 and f64 are f64");
+        let half_a_bit = T::epsilon().to_f64().expect("f32 and f64 are f64") / 2.0;
+        if normal.sqrt() < half_a_bit * coefficients.epsilon {
+            let squares_to_normal = (normal / coefficients.average_2.one_minus_beta).sqrt();
+            Self {
+                gradient: number(squares_to_normal.log2().ceil().exp2()),
+                moment: number(normal),
+            }
+        } else {
+            Self {
+                gradient: T::zero(),
+                moment: T::zero(),
+            }
+        }
+    }
 }
 
 /// What a step reads and writes.
@@ -69,13 +111,8 @@ const IN_RANGE: &str = "the slices are of one length";
 
 /// Lets the threads take chunk after chunk. The calling thread takes its share from the start:
 /// it would wait for as long as the others take to wake.
-fn in_tasks<E: Element>(slices: Slices<E>, coefficients: &Coefficients<E::Arithmetic>) {
-    let update = |slices| {
-        AutoArch::new().dispatch(Task {
-            slices,
-            coefficients,
-        })
-    };
+fn in_tasks<E: Element>(slices: Slices<E>, scalars: &Scalars<E::Arithmetic>) {
+    let update = |slices| AutoArch::new().dispatch(Task { slices, scalars });
     let length = slices.parameter.len();
     if length < THREADS_PAY_FROM {
         return update(slices);
@@ -103,7 +140,7 @@ fn in_tasks<E: Element>(slices: Slices<E>, coefficients: &Coefficients<E::Arithm
 
 struct Task<'a, E: Element> {
     slices: Slices<'a, E>,
-    coefficients: &'a Coefficients<E::Arithmetic>,
+    scalars: &'a Scalars<E::Arithmetic>,
 }
 
 impl<E: Element> WithSimd for Task<'_, E> {
@@ -111,14 +148,11 @@ impl<E: Element> WithSimd for Task<'_, E> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self {
-            slices,
-            coefficients,
-        } = self;
+        let Self { slices, scalars } = self;
         if E::Arithmetic::is_accelerated::<S>() {
-            E::in_arithmetic(slices, |slices| update::<_, true>(slices, coefficients));
+            E::in_arithmetic(slices, |slices| update::<_, true>(slices, scalars));
         } else {
-            E::in_arithmetic(slices, |slices| update::<_, false>(slices, coefficients));
+            E::in_arithmetic(slices, |slices| update::<_, false>(slices, scalars));
         }
     }
 }
@@ -128,12 +162,15 @@ impl<E: Element> WithSimd for Task<'_, E> {
 /// `FUSED` says whether the machine multiplies and adds in one instruction; the standard library
 /// would take a slow function call elsewhere.
 #[inline(always)]
-fn update<T, const FUSED: bool>(slices: Slices<T>, c: &Coefficients<T>)
+fn update<T, const FUSED: bool>(slices: Slices<T>, scalars: &Scalars<T>)
 where
     T: Element<Arithmetic = T> + Float,
 {
     // By value: behind the reference, the decay would be gathered element by element.
-    let c = *c;
+    let Scalars {
+        coefficients: c,
+        floor,
+    } = *scalars;
     let half = T::from(0.5).expect("f32 and f64 have 0.5");
 
     let multiply_add = |a: T, b: T, c: T| if FUSED { a.mul_add(b, c) } else { a * b + c };
@@ -144,14 +181,23 @@ where
             multiply_add(over.one_minus_beta, new - old, old)
         }
     };
+    // Comparisons and not `max`, which would take three instructions to look for a NaN.
+    let at_least = |least: T, value: T| if least > value { least } else { value };
+    let or_zero = |value: T, size: T| {
+        if size < floor.moment {
+            T::zero()
+        } else {
+            value
+        }
+    };
     let averages = |theta: T, g: T, m: T, v: T| {
         let g = multiply_add(c.l2_penalty, theta, g);
-        let overflowed = v == T::infinity();
-        let finite = average(c.average_2, v, g * g);
-        (
-            average(c.average_1, m, g),
-            if overflowed { v } else { finite },
-        )
+        let m = average(c.average_1, m, g);
+        let root = at_least(floor.gradient, g.abs());
+        let square = multiply_add(root, root, -(floor.gradient * floor.gradient));
+        let finite = average(c.average_2, v, square);
+        let v = if v == T::infinity() { v } else { finite };
+        (or_zero(m, m.abs()), or_zero(v, v))
     };
     let next = |theta: T, m: T, v: T| {
         let against = c.cautious && (theta >= T::zero()) != (m >= T::zero());
@@ -169,7 +215,7 @@ where
             let max_v = &mut max_v[..length];
             for i in 0..length {
                 (m[i], v[i]) = averages(theta[i], g[i], m[i], v[i]);
-                max_v[i] = max_v[i].max(v[i]);
+                max_v[i] = at_least(v[i], max_v[i]);
                 g[i] = next(theta[i], m[i], max_v[i]);
             }
         }

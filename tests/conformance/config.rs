@@ -4,7 +4,7 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::tensor::{DType, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SimpleOptimizer};
 
-use crate::forms::{forms, tensor, values};
+use crate::forms::{forms, pairs, tensor, values};
 
 /// The message of the panic in `f`.
 fn panic_message<T>(f: impl FnOnce() -> T) -> String {
@@ -120,6 +120,40 @@ fn gradients_of_any_size_leave_the_parameter_finite() {
         }
         for value in values(&parameter) {
             assert!((value - 1.0).abs() < 0.01, "{}: {value}", form.name);
+        }
+    }
+}
+
+/// An ε so small that even a subnormal √v counts beside it.
+#[test]
+fn a_small_epsilon_lets_small_gradients_count() {
+    for form in forms() {
+        let parameter = tensor(&[0.0; 2], [2], &form.device);
+        let gradient = tensor(&[1e-18, -1e-15], [2], &form.device);
+        let adam = AdamWConfig::new().with_epsilon(1e-30).build();
+        let (parameter, _) = adam.step(1e-3, parameter, gradient, None);
+        for (value, expected) in values(&parameter).into_iter().zip([-1e-3, 1e-3]) {
+            assert!((value - expected).abs() < 1e-6, "{}: {value}", form.name);
+        }
+    }
+}
+
+/// Subnormal numbers are slow: no moment of the one-pass forms is one, or stays one for ever.
+#[test]
+fn moments_do_not_stay_subnormal() {
+    for [form, _] in pairs() {
+        let small = tensor(&[1.0, 1e-20, 1e-30], [3], &form.device);
+        let adam = AdamWConfig::torch().build();
+        let (mut parameter, mut state) = adam.step(1e-3, small.clone(), small.clone(), None);
+        for _ in 0..1000 {
+            (parameter, state) = adam.step(1e-3, parameter, small.zeros_like(), state);
+        }
+        let state = state.expect("Adam has a state");
+        for moment in [state.moment_1(), state.moment_2()] {
+            for value in values(moment) {
+                let normal = value == 0.0 || value >= f64::from(f32::MIN_POSITIVE);
+                assert!(normal, "{}: {value:e}", form.name);
+            }
         }
     }
 }
