@@ -59,7 +59,7 @@ def main():
     axes.set_ylabel("time of a step, burn-decay's = 1")
     axes.set_title("One AdamW step on the CPU: lower is faster")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=len(SHOWN), loc="upper center", bbox_to_anchor=(0.5, -0.08))
     figure.tight_layout()
     figure.savefig(BENCHES / "results.png")
 
