@@ -55,32 +55,28 @@ struct Scalars<T> {
 
 /// Below these magnitudes a gradient's square and a moment count as zero. They would be subnormal
 /// numbers, which some processors take many times longer over, and a moment whose gradient has
-/// ended would stay one for ever. Both floors are zero where √v could be seen beside ε̂.
+/// ended would stay one for ever. Where what is dropped could be seen beside ε̂, both are zero.
 #[derive(Clone, Copy)]
 struct Floor<T> {
-    /// A power of two, so that its square is exact.
+    /// The gradient that (1-β₂)g² is normal from; a power of two, so that its square is exact.
     gradient: T,
     moment: T,
 }
 
 impl<T: Float> Floor<T> {
     fn new(coefficients: &Coefficients<f64>) -> Self {
-        let number = |value: f64| T::from(value).expect("f32 and f64 take any f64");
-        let normal = T::min_positive_value()
-            .to_f64()
-            .expect("f32 and f64 are f64");
-        let half_a_bit = T::epsilon().to_f64().expect("f32 and f64 are f64") / 2.0;
-        if normal.sqrt() < half_a_bit * coefficients.epsilon {
-            let squares_to_normal = (normal / coefficients.average_2.one_minus_beta).sqrt();
-            Self {
-                gradient: number(squares_to_normal.log2().ceil().exp2()),
-                moment: number(normal),
-            }
+        let exact = |value: T| value.to_f64().expect("f32 and f64 are f64");
+        let normal = T::min_positive_value();
+        let gradient = (exact(normal) / coefficients.average_2.one_minus_beta).sqrt();
+        let gradient = gradient.log2().ceil().exp2();
+        // √v stays below this gradient; half a bit of ε̂ is lost in rounding in any case.
+        if gradient < coefficients.epsilon * exact(T::epsilon()) / 2.0 {
+            let gradient = T::from(gradient).expect("f32 and f64 take any f64");
+            let moment = normal;
+            Self { gradient, moment }
         } else {
-            Self {
-                gradient: T::zero(),
-                moment: T::zero(),
-            }
+            let [gradient, moment] = [T::zero(); 2];
+            Self { gradient, moment }
         }
     }
 }

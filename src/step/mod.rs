@@ -32,6 +32,7 @@ mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
 
