@@ -5,6 +5,7 @@
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -18,6 +19,9 @@ const THREADS_PAY_FROM: usize = 1 << 17;
 
 /// What a thread takes at a time: what it reads and writes fits the second-level cache.
 const CHUNK: usize = 1 << 14;
+
+/// How often to look whether the others are done, some tens of microseconds, before sleeping.
+const SPINS: usize = 4000;
 
 /// One step of Adam. On return `gradient` holds the new parameter.
 ///
@@ -126,11 +130,23 @@ fn in_tasks<E: Element>(slices: Slices<E>, scalars: &Scalars<E::Arithmetic>) {
             update(chunk);
         }
     };
+    let helpers = rayon::current_num_threads().min(length / CHUNK) - 1;
+    let finished = AtomicUsize::new(0);
     rayon::in_place_scope(|scope| {
-        for _ in 1..rayon::current_num_threads().min(length / CHUNK) {
-            scope.spawn(|_| work());
+        for _ in 0..helpers {
+            scope.spawn(|_| {
+                work();
+                finished.fetch_add(1, Ordering::Relaxed);
+            });
         }
         work();
+        // Their last chunks take microseconds; asleep, this thread would take tens to wake.
+        for _ in 0..SPINS {
+            if finished.load(Ordering::Relaxed) == helpers {
+                break;
+            }
+            std::hint::spin_loop();
+        }
     });
 }
 
