@@ -15,7 +15,7 @@ use num_traits::{Float, NumCast};
 use super::{Average, Coefficients, Moments};
 
 /// The length from which threads pay: less is done before another thread wakes.
-const THREADS_PAY_FROM: usize = 1 << 17;
+const THREADS_PAY_FROM: usize = 1 << 16;
 
 /// What a thread takes at a time: what it reads and writes fits the second-level cache.
 const CHUNK: usize = 1 << 14;
