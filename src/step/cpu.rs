@@ -27,7 +27,7 @@ const SPINS: usize = 4000;
 ///
 /// # Panics
 ///
-/// Panics where the slices are not of one length.
+/// Panics where a slice is shorter than `parameter`.
 pub(super) fn adam<E: Element>(
     parameter: &[E],
     gradient: &mut [E],
