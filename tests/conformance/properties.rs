@@ -200,32 +200,37 @@ proptest! {
             let arithmetic = parameter.min(epsilon(DType::F32)).max(shown);
             let gradient = 2f64.powi(case.magnitude) * 3.0 + setting.weight_decay * 4.0;
             let moment_1 = 16.0 * arithmetic * gradient + 1e-30;
-            let moment_2 = moment_1 * gradient + 1e-30;
+            let penalty = if setting.optimizer == Kind::AdamL2 { setting.weight_decay } else { 0.0 };
 
-            // The parameter is rounded a few times. An update is as exact as m is beside √v, and a
-            // cautious decay is there or not where the sign of m is within its rounding.
+            // The parameter is rounded a few times. An update is as exact as m and √v are beside √v,
+            // and a cautious decay is there or not where the sign of m is within its rounding.
             let expected = values(&expected);
             let rounding = 100.0 * arithmetic * setting.lr + smallest(case.dtype);
             let mut tolerance: Vec<f64> =
                 expected.iter().map(|theta| rounding + 6.0 * parameter * theta.abs()).collect();
             for (time, (actual, expected_state)) in (1..).zip(actual_states.iter().zip(&expected_states)) {
                 assert_eq!((actual.time(), expected_state.time()), (time, time));
-                let compare = |of: fn(&AdamState<3>) -> Option<&Tensor<3>>, tolerance: f64| {
+                // What the parameters differ by, the penalty shows to the moments.
+                let shown: Vec<f64> = tolerance.iter().map(|theta| penalty * theta).collect();
+                let compare = |of: fn(&AdamState<3>) -> Option<&Tensor<3>>, scale: f64| {
                     let [actual, expected] = [actual, expected_state].map(|state| of(state).map(values));
                     assert_eq!(actual.is_some(), expected.is_some());
-                    for (actual, expected) in actual.iter().zip(&expected) {
-                        assert_close(actual, expected, |_| tolerance);
+                    let pairs = actual.iter().flatten().zip(expected.iter().flatten());
+                    for ((actual, expected), shown) in pairs.zip(&shown) {
+                        let inexact = scale * (moment_1 + shown) + 1e-30;
+                        assert_close(&[*actual], &[*expected], |_| inexact);
                     }
                 };
-                compare(|state| Some(state.moment_1()), moment_1);
-                compare(|state| Some(state.moment_2()), moment_2);
-                compare(AdamState::max_moment_2, moment_2);
+                compare(|state| Some(state.moment_1()), 1.0);
+                compare(|state| Some(state.moment_2()), 2.0 * gradient);
+                compare(AdamState::max_moment_2, 2.0 * gradient);
 
                 let v = expected_state.max_moment_2().unwrap_or(expected_state.moment_2());
                 let [m, v] = [expected_state.moment_1(), v].map(values);
                 for (i, tolerance) in tolerance.iter_mut().enumerate() {
                     let root = (v[i] / (1.0 - setting.beta_2.powi(time as i32))).sqrt() + setting.epsilon;
-                    *tolerance += setting.lr * moment_1 / ((1.0 - setting.beta_1) * root);
+                    let inexact = (moment_1 + shown[i]) * (1.0 + m[i].abs() / root);
+                    *tolerance += setting.lr * inexact / ((1.0 - setting.beta_1) * root);
                     if setting.cautious && m[i].abs() <= moment_1 {
                         *tolerance += setting.decay() * 4.0;
                     }
