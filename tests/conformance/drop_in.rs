@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig};
 
 use crate::data::{distance, noise, to_f32};
-use crate::forms::{forms, tensor, values};
+use crate::forms::{devices, tensor, values};
 use crate::reference::{Kind, Reference, Setting};
 
 #[derive(Module, Debug)]
@@ -44,14 +44,6 @@ impl Weights {
 }
 
 const COUNT: usize = MATRIX[0] * MATRIX[1] + VECTOR;
-
-/// The devices whose inner device has a form: a `ModuleOptimizer` steps on the inner one.
-fn devices() -> impl Iterator<Item = Device> {
-    forms()
-        .into_iter()
-        .map(|form| form.device)
-        .filter(Device::is_autodiff)
-}
 
 fn settings() -> Vec<Setting> {
     let choose = |seed, of: &[f64]| of[(noise(99, seed, 1)[0].abs() * 1e6) as usize % of.len()];

@@ -57,6 +57,12 @@ pub fn forms() -> Vec<Form> {
     pairs().into_iter().flatten().collect()
 }
 
+/// The devices that a `ModuleOptimizer` takes: it steps on their inner devices, which have a form.
+pub fn devices() -> impl Iterator<Item = Device> {
+    let devices = forms().into_iter().map(|form| form.device);
+    devices.filter(Device::is_autodiff)
+}
+
 #[derive(Clone)]
 pub enum Optimizer {
     AdamL2(AdamL2),

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Tensor, activation};
 use burn_decay::{AdamL2Config, AdamWConfig};
 
 use crate::data::{distance, noise};
-use crate::forms::{forms, values};
+use crate::forms::{devices, values};
 
 #[derive(Module, Debug)]
 struct Mlp {
@@ -64,13 +64,6 @@ fn train(mut optimizer: ModuleOptimizer, penalty: f64, device: &Device) -> Vec<f
         model = model.step(&mut optimizer, penalty);
     }
     model.values()
-}
-
-fn devices() -> impl Iterator<Item = Device> {
-    forms()
-        .into_iter()
-        .map(|form| form.device)
-        .filter(Device::is_autodiff)
 }
 
 #[test]
