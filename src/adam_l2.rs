@@ -3,8 +3,9 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::adam::{Adam, AdamState, Decay};
+use crate::adam::{Adam, AdamState};
 use crate::config::{ConfigError, constructors};
+use crate::decay::{Coupling, Decay};
 
 /// Configuration of [`AdamL2`].
 ///
@@ -78,10 +79,12 @@ impl AdamL2Config {
             beta_2: self.beta_2,
             epsilon: self.epsilon,
             amsgrad: self.amsgrad,
-            decay: Decay::L2 {
-                penalty: self.l2_penalty,
+            decay: Decay {
+                coupling: Coupling::L2 {
+                    penalty: self.l2_penalty,
+                },
+                vectors: self.decay_vectors,
             },
-            decay_vectors: self.decay_vectors,
         };
         Ok(AdamL2(adam.check()?))
     }

@@ -3,9 +3,9 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::adam::{Adam, AdamState, Decay};
+use crate::adam::{Adam, AdamState};
 use crate::config::{ConfigError, constructors};
-use crate::decay::DecayScaling;
+use crate::decay::{Coupling, Decay, DecayScaling};
 
 /// Configuration of [`AdamW`].
 ///
@@ -85,12 +85,14 @@ impl AdamWConfig {
             beta_2: self.beta_2,
             epsilon: self.epsilon,
             amsgrad: self.amsgrad,
-            decay: Decay::Decoupled {
-                weight_decay: self.weight_decay,
-                scaling: self.decay_scaling,
-                cautious: self.cautious_weight_decay,
+            decay: Decay {
+                coupling: Coupling::Decoupled {
+                    weight_decay: self.weight_decay,
+                    scaling: self.decay_scaling,
+                    cautious: self.cautious_weight_decay,
+                },
+                vectors: self.decay_vectors,
             },
-            decay_vectors: self.decay_vectors,
         };
         Ok(AdamW(adam.check()?))
     }

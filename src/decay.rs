@@ -2,7 +2,8 @@
 
 use burn::serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, positive};
+use crate::config::{ConfigError, not_negative, positive};
+use crate::step;
 
 /// What scales the decoupled decay: how the δ in `θ ← θ - (δθ + u)` comes from λ and the learning
 /// rate.
@@ -56,5 +57,72 @@ impl DecayScaling {
             Self::LearningRate => Ok(()),
             Self::Schedule { max_lr } => positive("max_lr", *max_lr),
         }
+    }
+}
+
+/// What an optimizer decays, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Decay {
+    pub coupling: Coupling,
+    /// Whether parameters of rank 0 and 1 decay too.
+    pub vectors: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Coupling {
+    /// Coupled: λθ is added to the gradient, and the moments see it.
+    L2 { penalty: f64 },
+    /// Decoupled: δθ is taken from the weight, past the moments.
+    Decoupled {
+        weight_decay: f64,
+        scaling: DecayScaling,
+        cautious: bool,
+    },
+}
+
+impl Decay {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        match &self.coupling {
+            Coupling::L2 { penalty } => not_negative("l2_penalty", *penalty),
+            Coupling::Decoupled {
+                weight_decay,
+                scaling,
+                ..
+            } => {
+                not_negative("weight_decay", *weight_decay)?;
+                scaling.check()
+            }
+        }
+    }
+
+    /// The scalars of a step at `lr` for a parameter of rank `rank`.
+    ///
+    /// # Panics
+    ///
+    /// Panics where `lr` is negative or not finite.
+    pub(crate) fn at(&self, lr: f64, rank: usize) -> step::Decay<f64> {
+        assert!(
+            lr >= 0.0 && lr.is_finite(),
+            "the learning rate must be finite and not negative, but is {lr}"
+        );
+        let mut decay = step::Decay {
+            l2_penalty: 0.0,
+            decoupled: 0.0,
+            cautious: false,
+        };
+        if self.vectors || rank > 1 {
+            match &self.coupling {
+                Coupling::L2 { penalty } => decay.l2_penalty = *penalty,
+                Coupling::Decoupled {
+                    weight_decay,
+                    scaling,
+                    cautious,
+                } => {
+                    decay.decoupled = scaling.coefficient(lr, *weight_decay);
+                    decay.cautious = *cautious;
+                }
+            }
+        }
+        decay
     }
 }

@@ -56,6 +56,10 @@ mod adam_l2;
 mod adamw;
 mod config;
 mod decay;
+mod record;
+mod sgd;
+mod sgd_l2;
+mod sgdw;
 mod step;
 
 pub use adam::AdamState;
@@ -63,6 +67,9 @@ pub use adam_l2::{AdamL2, AdamL2Config};
 pub use adamw::{AdamW, AdamWConfig};
 pub use config::ConfigError;
 pub use decay::DecayScaling;
+pub use sgd::SgdState;
+pub use sgd_l2::{SgdL2, SgdL2Config};
+pub use sgdw::{SgdW, SgdWConfig};
 
 /// The trait that the optimizers implement, under the name that it had in Burn up to 0.21.
 ///

@@ -1,4 +1,4 @@
-//! The rule in one pass over slices, with SIMD and threads; it knows nothing of Burn's backends.
+//! The step in one pass over slices, with SIMD and threads; it knows nothing of Burn's backends.
 //!
 //! The loop is scalar code that [`macerator`] compiles for each instruction set, picking the best
 //! one at run time; the compiler turns it into vector instructions. Every element is computed on
@@ -7,12 +7,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use burn::tensor::DType;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast};
 
-use super::{Average, Coefficients, Moments};
+use super::{Coefficients, Decay};
 
 /// The length from which threads pay: less is done before another thread wakes.
 const THREADS_PAY_FROM: usize = 1 << 16;
@@ -23,86 +24,89 @@ const CHUNK: usize = 1 << 14;
 /// How often to look whether the others are done, some tens of microseconds, before sleeping.
 const SPINS: usize = 4000;
 
-/// One step of Adam. On return `gradient` holds the new parameter.
+/// What a step is computed in.
+pub(crate) trait Arithmetic: Element<Arithmetic = Self> + Float + VFma {
+    const DTYPE: DType;
+}
+
+impl Arithmetic for f32 {
+    const DTYPE: DType = DType::F32;
+}
+
+impl Arithmetic for f64 {
+    const DTYPE: DType = DType::F64;
+}
+
+/// A scalar in the arithmetic's precision.
+#[inline(always)]
+pub(crate) fn round<T: Arithmetic>(scalar: f64) -> T {
+    NumCast::from(scalar).expect("f32 and f64 take any f64")
+}
+
+/// A rule's direction, number by number.
+pub(crate) trait Rule<T, const N: usize>: Copy + Send + Sync {
+    /// `FUSED` says whether the machine multiplies and adds in one instruction.
+    fn of_numbers<const FUSED: bool>(&self, g: T, averages: &mut [T; N]) -> T;
+}
+
+/// `a·b + c`, rounded once where the machine has an instruction for it; the standard library would
+/// take a slow function call elsewhere.
+#[inline(always)]
+pub(crate) fn multiply_add<T: Arithmetic, const FUSED: bool>(a: T, b: T, c: T) -> T {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// One step. On return `gradient` holds the new parameter.
 ///
 /// # Panics
 ///
 /// Panics where a slice is shorter than `parameter`.
-pub(super) fn adam<E: Element>(
+pub(super) fn step<E: Element, R: super::Rule<N>, const N: usize>(
     parameter: &[E],
     gradient: &mut [E],
-    moments: Moments<&mut [E::Arithmetic]>,
-    coefficients: &Coefficients<f64>,
+    averages: [&mut [E::Arithmetic]; N],
+    coefficients: &Coefficients<f64, R>,
 ) {
-    let smallest = E::Arithmetic::min_positive_value();
-    let round = |scalar| NumCast::from(scalar).expect("f32 and f64 take any f64");
-    let scalars = Scalars {
-        coefficients: coefficients.round_to(smallest, round),
-        floor: Floor::new(coefficients),
-    };
-    in_tasks(
-        Slices {
-            parameter,
-            gradient,
-            moments,
+    let Coefficients {
+        decay,
+        step_size,
+        rule,
+    } = coefficients;
+    let coefficients = Coefficients {
+        decay: Decay {
+            l2_penalty: round(decay.l2_penalty),
+            decoupled: round(decay.decoupled),
+            cautious: decay.cautious,
         },
-        &scalars,
-    );
-}
-
-/// What a step computes with.
-#[derive(Clone, Copy)]
-struct Scalars<T> {
-    coefficients: Coefficients<T>,
-    floor: Floor<T>,
-}
-
-/// Below these magnitudes a gradient's square and a moment count as zero. They would be subnormal
-/// numbers, which some processors take many times longer over, and a moment whose gradient has
-/// ended would stay one for ever. Where what is dropped could be seen beside ε̂, both are zero.
-#[derive(Clone, Copy)]
-struct Floor<T> {
-    /// The gradient that (1-β₂)g² is normal from; a power of two, so that its square is exact.
-    gradient: T,
-    moment: T,
-}
-
-impl<T: Float> Floor<T> {
-    fn new(coefficients: &Coefficients<f64>) -> Self {
-        let exact = |value: T| value.to_f64().expect("f32 and f64 are f64");
-        let normal = T::min_positive_value();
-        let gradient = (exact(normal) / coefficients.average_2.one_minus_beta).sqrt();
-        let gradient = gradient.log2().ceil().exp2();
-        // √v stays below this gradient; half a bit of ε̂ is lost in rounding in any case.
-        if gradient < coefficients.epsilon * exact(T::epsilon()) / 2.0 {
-            let gradient = T::from(gradient).expect("f32 and f64 take any f64");
-            let moment = normal;
-            Self { gradient, moment }
-        } else {
-            let [gradient, moment] = [T::zero(); 2];
-            Self { gradient, moment }
-        }
-    }
+        step_size: round(*step_size),
+        rule: rule.round_to::<E::Arithmetic>(),
+    };
+    let slices = Slices {
+        parameter,
+        gradient,
+        averages,
+    };
+    in_tasks(slices, &coefficients);
 }
 
 /// What a step reads and writes.
-pub(super) struct Slices<'a, E: Element> {
+pub(crate) struct Slices<'a, E: Element, const N: usize> {
     parameter: &'a [E],
     gradient: &'a mut [E],
-    moments: Moments<&'a mut [E::Arithmetic]>,
+    averages: [&'a mut [E::Arithmetic]; N],
 }
 
-impl<E: Element> Slices<'_, E> {
+impl<E: Element, const N: usize> Slices<'_, E, N> {
     /// Takes the first elements away, `length` of them or what is left.
     fn take(&mut self, length: usize) -> Self {
         let length = length.min(self.parameter.len());
         Slices {
             parameter: self.parameter.split_off(..length).expect(IN_RANGE),
             gradient: self.gradient.split_off_mut(..length).expect(IN_RANGE),
-            moments: self
-                .moments
-                .as_mut()
-                .map(|m| m.split_off_mut(..length).expect(IN_RANGE)),
+            averages: self
+                .averages
+                .each_mut()
+                .map(|average| average.split_off_mut(..length).expect(IN_RANGE)),
         }
     }
 }
@@ -111,8 +115,16 @@ const IN_RANGE: &str = "the slices are of one length";
 
 /// Lets the threads take chunk after chunk. The calling thread takes its share from the start:
 /// it would wait for as long as the others take to wake.
-fn in_tasks<E: Element>(slices: Slices<E>, scalars: &Scalars<E::Arithmetic>) {
-    let update = |slices| AutoArch::new().dispatch(Task { slices, scalars });
+fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
+    slices: Slices<E, N>,
+    coefficients: &Coefficients<E::Arithmetic, R>,
+) {
+    let update = |slices| {
+        AutoArch::new().dispatch(Task {
+            slices,
+            coefficients,
+        })
+    };
     let length = slices.parameter.len();
     if length < THREADS_PAY_FROM {
         return update(slices);
@@ -150,103 +162,79 @@ fn in_tasks<E: Element>(slices: Slices<E>, scalars: &Scalars<E::Arithmetic>) {
     });
 }
 
-struct Task<'a, E: Element> {
-    slices: Slices<'a, E>,
-    scalars: &'a Scalars<E::Arithmetic>,
+struct Task<'a, E: Element, R, const N: usize> {
+    slices: Slices<'a, E, N>,
+    coefficients: &'a Coefficients<E::Arithmetic, R>,
 }
 
-impl<E: Element> WithSimd for Task<'_, E> {
+impl<E: Element, R: Rule<E::Arithmetic, N>, const N: usize> WithSimd for Task<'_, E, R, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { slices, scalars } = self;
+        let Self {
+            slices,
+            coefficients,
+        } = self;
         if E::Arithmetic::is_accelerated::<S>() {
-            E::in_arithmetic(slices, |slices| update::<_, true>(slices, scalars));
+            E::in_arithmetic(slices, |slices| {
+                update::<_, R, N, true>(slices, coefficients)
+            });
         } else {
-            E::in_arithmetic(slices, |slices| update::<_, false>(slices, scalars));
+            E::in_arithmetic(slices, |slices| {
+                update::<_, R, N, false>(slices, coefficients)
+            });
         }
     }
 }
 
-/// The rule, element by element.
-///
-/// `FUSED` says whether the machine multiplies and adds in one instruction; the standard library
-/// would take a slow function call elsewhere.
+/// The step, element by element.
 #[inline(always)]
-fn update<T, const FUSED: bool>(slices: Slices<T>, scalars: &Scalars<T>)
-where
-    T: Element<Arithmetic = T> + Float,
-{
+fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
+    slices: Slices<T, N>,
+    coefficients: &Coefficients<T, R>,
+) {
     // By value: behind the reference, the decay would be gathered element by element.
-    let Scalars {
-        coefficients: c,
-        floor,
-    } = *scalars;
-    let half = T::from(0.5).expect("f32 and f64 have 0.5");
-
-    let multiply_add = |a: T, b: T, c: T| if FUSED { a.mul_add(b, c) } else { a * b + c };
-    let average = |over: Average<T>, old: T, new: T| {
-        if over.beta < half {
-            multiply_add(over.beta, old - new, new)
-        } else {
-            multiply_add(over.one_minus_beta, new - old, old)
-        }
-    };
-    // Comparisons and not `max`, which would take three instructions to look for a NaN.
-    let at_least = |least: T, value: T| if least > value { least } else { value };
-    let or_zero = |value: T, size: T| {
-        if size < floor.moment {
-            T::zero()
-        } else {
-            value
-        }
-    };
-    let averages = |theta: T, g: T, m: T, v: T| {
-        let g = multiply_add(c.l2_penalty, theta, g);
-        let m = average(c.average_1, m, g);
-        let root = at_least(floor.gradient, g.abs());
-        let square = multiply_add(root, root, -(floor.gradient * floor.gradient));
-        let finite = average(c.average_2, v, square);
-        let v = if v == T::infinity() { v } else { finite };
-        (or_zero(m, m.abs()), or_zero(v, v))
-    };
-    let next = |theta: T, m: T, v: T| {
-        let against = c.cautious && (theta >= T::zero()) != (m >= T::zero());
-        let decay = if against { T::zero() } else { c.decay };
-        theta - multiply_add(c.step_size, m / (v.sqrt() + c.epsilon), decay * theta)
-    };
-
+    let Coefficients {
+        decay,
+        step_size,
+        rule,
+    } = *coefficients;
     let theta = slices.parameter;
     let length = theta.len();
-    let g = &mut slices.gradient[..length];
-    let m = &mut slices.moments.moment_1[..length];
-    let v = &mut slices.moments.moment_2[..length];
-    match slices.moments.max_moment_2 {
-        Some(max_v) if c.amsgrad => {
-            let max_v = &mut max_v[..length];
-            for i in 0..length {
-                (m[i], v[i]) = averages(theta[i], g[i], m[i], v[i]);
-                max_v[i] = at_least(v[i], max_v[i]);
-                g[i] = next(theta[i], m[i], max_v[i]);
-            }
-        }
-        _ => {
-            for i in 0..length {
-                (m[i], v[i]) = averages(theta[i], g[i], m[i], v[i]);
-                g[i] = next(theta[i], m[i], v[i]);
-            }
+    let gradient = &mut slices.gradient[..length];
+    let averages = slices.averages.map(|average| &mut average[..length]);
+
+    for i in 0..length {
+        let g = multiply_add::<T, FUSED>(decay.l2_penalty, theta[i], gradient[i]);
+        let mut averages_i = std::array::from_fn(|k| averages[k][i]);
+        let direction = rule.of_numbers::<FUSED>(g, &mut averages_i);
+
+        let positive = |value: T| value >= T::zero();
+        let against = |m: &T| decay.cautious && positive(theta[i]) != positive(*m);
+        let decoupled = if averages_i.first().is_some_and(against) {
+            T::zero()
+        } else {
+            decay.decoupled
+        };
+        gradient[i] =
+            theta[i] - multiply_add::<T, FUSED>(step_size, direction, decoupled * theta[i]);
+        for k in 0..N {
+            averages[k][i] = averages_i[k];
         }
     }
 }
 
 /// An element that a parameter can have.
-pub(super) trait Element: Copy + Send + Sync {
+pub(crate) trait Element: Copy + Send + Sync {
     /// What its step is computed in, and what its moments are kept in.
-    type Arithmetic: Element<Arithmetic = Self::Arithmetic> + Float + VFma;
+    type Arithmetic: Arithmetic;
 
     /// Hands the slices to `update` in the arithmetic's precision.
-    fn in_arithmetic(slices: Slices<Self>, update: impl Fn(Slices<Self::Arithmetic>));
+    fn in_arithmetic<const N: usize>(
+        slices: Slices<Self, N>,
+        update: impl Fn(Slices<Self::Arithmetic, N>),
+    );
 }
 
 macro_rules! native {
@@ -255,7 +243,10 @@ macro_rules! native {
             type Arithmetic = $element;
 
             #[inline(always)]
-            fn in_arithmetic(slices: Slices<Self>, update: impl Fn(Slices<Self>)) {
+            fn in_arithmetic<const N: usize>(
+                slices: Slices<Self, N>,
+                update: impl Fn(Slices<Self, N>),
+            ) {
                 update(slices)
             }
         }
@@ -270,7 +261,10 @@ macro_rules! half_precision {
 
             /// Block by block: what is widened stays in the innermost cache.
             #[inline(always)]
-            fn in_arithmetic(mut slices: Slices<Self>, update: impl Fn(Slices<f32>)) {
+            fn in_arithmetic<const N: usize>(
+                mut slices: Slices<Self, N>,
+                update: impl Fn(Slices<f32, N>),
+            ) {
                 const BLOCK: usize = 512;
                 let mut parameter = [0.0; BLOCK];
                 let mut gradient = [0.0; BLOCK];
@@ -280,7 +274,7 @@ macro_rules! half_precision {
                     let (parameter, gradient) = (&mut parameter[..length], &mut gradient[..length]);
                     block.parameter.convert_to_f32_slice(parameter);
                     block.gradient.convert_to_f32_slice(gradient);
-                    update(Slices { parameter, gradient, moments: block.moments });
+                    update(Slices { parameter, gradient, averages: block.averages });
                     block.gradient.convert_from_f32_slice(gradient);
                 }
             }

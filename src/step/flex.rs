@@ -4,28 +4,28 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, bf16, f16};
 
-use super::{Coefficients, Moments, cpu};
+use super::{Coefficients, Rule, cpu};
 
-pub(super) fn adam<const D: usize>(
+pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    moments: Moments<Tensor<D>>,
-    coefficients: &Coefficients<f64>,
-) -> (Tensor<D>, Moments<Tensor<D>>) {
+    averages: [Tensor<D>; N],
+    coefficients: &Coefficients<f64, R>,
+) -> (Tensor<D>, [Tensor<D>; N]) {
     let parameter = contiguous(parameter);
     // The new parameter takes the place of the gradient, which nobody needs any more.
     let mut updated = contiguous(gradient);
-    let mut moments = moments.map(contiguous);
+    let mut averages = averages.map(contiguous);
 
     macro_rules! in_place {
-        ($element:ty, $moment:ty) => {
-            cpu::adam(
+        ($element:ty, $average:ty) => {
+            cpu::step(
                 parameter.storage::<$element>(),
                 // Memory that someone else still holds is copied here, and only then written to.
                 updated.storage_mut::<$element>(),
-                moments
-                    .as_mut()
-                    .map(|moment| moment.storage_mut::<$moment>()),
+                averages
+                    .each_mut()
+                    .map(|average| average.storage_mut::<$average>()),
                 coefficients,
             )
         };
@@ -39,7 +39,7 @@ pub(super) fn adam<const D: usize>(
     }
 
     let lift = Tensor::from_primitive::<Flex>;
-    (lift(updated), moments.map(lift))
+    (lift(updated), averages.map(lift))
 }
 
 /// The tensor's primitive, whose storage holds its elements in order and nothing else.

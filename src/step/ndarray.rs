@@ -7,14 +7,14 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
-use super::{Coefficients, Moments, cpu};
+use super::{Coefficients, Rule, cpu};
 
-pub(super) fn adam<const D: usize>(
+pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    moments: Moments<Tensor<D>>,
-    coefficients: &Coefficients<f64>,
-) -> (Tensor<D>, Moments<Tensor<D>>) {
+    averages: [Tensor<D>; N],
+    coefficients: &Coefficients<f64, R>,
+) -> (Tensor<D>, [Tensor<D>; N]) {
     let lend = |tensor: Tensor<D>| {
         let tensor = tensor.try_into_primitive::<NdArray>();
         tensor.expect("the tensors of a step are on the parameter's device")
@@ -26,38 +26,38 @@ pub(super) fn adam<const D: usize>(
                 other => unreachable!("{other:?} among tensors of one precision"),
             };
             let gradient = array(lend(gradient));
-            let moments = moments.map(|moment| array(lend(moment)));
-            in_place(contiguous($parameter), gradient, moments, coefficients)
+            let averages = averages.map(|average| array(lend(average)));
+            in_place(contiguous($parameter), gradient, averages, coefficients)
         }};
     }
-    let (updated, moments) = match lend(parameter) {
+    let (updated, averages) = match lend(parameter) {
         NdArrayTensor::F32(parameter) => in_place!(F32, parameter.into_shared()),
         NdArrayTensor::F64(parameter) => in_place!(F64, parameter.into_shared()),
         other => unreachable!("{other:?} takes the portable form"),
     };
     let lift = Tensor::from_primitive::<NdArray>;
-    (lift(updated), moments.map(lift))
+    (lift(updated), averages.map(lift))
 }
 
-fn in_place<E>(
+fn in_place<E, R: Rule<N>, const N: usize>(
     parameter: SharedArray<E>,
     mut gradient: SharedArray<E>,
-    mut moments: Moments<SharedArray<E>>,
-    coefficients: &Coefficients<f64>,
-) -> (NdArrayTensor, Moments<NdArrayTensor>)
+    mut averages: [SharedArray<E>; N],
+    coefficients: &Coefficients<f64, R>,
+) -> (NdArrayTensor, [NdArrayTensor; N])
 where
     E: cpu::Element<Arithmetic = E>,
     NdArrayTensor: From<SharedArray<E>>,
 {
     // Memory that someone else still holds is copied here, and only then written to.
     let slice = |array| SharedArray::as_slice_mut(array).expect(CONTIGUOUS);
-    cpu::adam(
+    cpu::step(
         parameter.as_slice().expect(CONTIGUOUS),
         slice(&mut gradient),
-        moments.as_mut().map(slice),
+        averages.each_mut().map(slice),
         coefficients,
     );
-    (gradient.into(), moments.map(Into::into))
+    (gradient.into(), averages.map(Into::into))
 }
 
 const CONTIGUOUS: &str = "the array was made contiguous";

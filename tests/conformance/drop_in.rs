@@ -3,13 +3,13 @@
 
 use burn::module::{Module, Param};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig};
 
 use crate::data::{distance, noise, to_f32};
 use crate::forms::{devices, tensor, values};
-use crate::reference::{Kind, Reference, Setting};
+use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd};
 
 #[derive(Module, Debug)]
 struct Weights {
@@ -45,51 +45,70 @@ impl Weights {
 
 const COUNT: usize = MATRIX[0] * MATRIX[1] + VECTOR;
 
+/// Two thirds Adam, a third SGD, and half of each with the penalty coupled, as far as Burn has it.
 fn settings() -> Vec<Setting> {
     let choose = |seed, of: &[f64]| of[(noise(99, seed, 1)[0].abs() * 1e6) as usize % of.len()];
-    (0..48)
-        .map(|i| Setting {
-            optimizer: if i % 2 == 0 {
-                Kind::AdamL2
+    let setting = |i: u64| {
+        let rule = if i % 3 == 2 {
+            let momentum = Momentum {
+                momentum: choose(7 * i + 1, &[0.9, 0.5, 0.99]),
+                dampening: choose(7 * i + 2, &[0.0, 0.1, 0.5]),
+                nesterov: choose(7 * i + 3, &[0.0, 1.0]) == 1.0,
+            };
+            Rule::Sgd(Sgd {
+                momentum: (choose(7 * i + 5, &[0.0, 1.0, 1.0]) == 1.0).then_some(momentum),
+            })
+        } else {
+            Rule::Adam(Adam {
+                beta_1: choose(7 * i + 1, &[0.9, 0.9, 0.5, 0.95]),
+                beta_2: choose(7 * i + 2, &[0.999, 0.999, 0.99, 0.95, 0.9999]),
+                epsilon: choose(7 * i + 3, &[1e-8, 1e-5, 1e-3]),
+                cautious: false,
+                amsgrad: choose(7 * i + 5, &[0.0, 0.0, 1.0]) == 1.0,
+            })
+        };
+        Setting {
+            coupling: if i.is_multiple_of(2) || matches!(rule, Rule::Sgd(_)) {
+                Coupling::L2
             } else {
-                Kind::AdamW
+                Coupling::Decoupled
             },
             lr: choose(7 * i, &[1e-5, 1e-4, 3e-4, 1e-3, 1e-2]),
-            beta_1: choose(7 * i + 1, &[0.9, 0.9, 0.5, 0.95]),
-            beta_2: choose(7 * i + 2, &[0.999, 0.999, 0.99, 0.95, 0.9999]),
-            epsilon: choose(7 * i + 3, &[1e-8, 1e-5, 1e-3]),
             weight_decay: choose(7 * i + 4, &[0.0, 1e-4, 1e-2, 1e-1]),
             max_lr: None,
-            cautious: false,
-            amsgrad: choose(7 * i + 5, &[0.0, 0.0, 1.0]) == 1.0,
-        })
-        .collect()
+            rule,
+        }
+    };
+    (0..72).map(setting).collect()
 }
 
 fn burns(setting: &Setting) -> ModuleOptimizer {
-    match setting.optimizer {
-        Kind::AdamL2 => AdamConfig::new()
-            .with_beta_1(setting.beta_1 as f32)
-            .with_beta_2(setting.beta_2 as f32)
-            .with_epsilon(setting.epsilon as f32)
-            .with_amsgrad(setting.amsgrad)
-            .with_weight_decay(Some(WeightDecayConfig::new(setting.weight_decay as f32)))
+    let penalty = Some(WeightDecayConfig::new(setting.weight_decay as f32));
+    match (&setting.rule, setting.coupling) {
+        (Rule::Adam(adam), Coupling::L2) => AdamConfig::new()
+            .with_beta_1(adam.beta_1 as f32)
+            .with_beta_2(adam.beta_2 as f32)
+            .with_epsilon(adam.epsilon as f32)
+            .with_amsgrad(adam.amsgrad)
+            .with_weight_decay(penalty)
             .init(),
-        Kind::AdamW => burn::optim::AdamWConfig::new()
-            .with_beta_1(setting.beta_1 as f32)
-            .with_beta_2(setting.beta_2 as f32)
-            .with_epsilon(setting.epsilon as f32)
-            .with_amsgrad(setting.amsgrad)
+        (Rule::Adam(adam), Coupling::Decoupled) => burn::optim::AdamWConfig::new()
+            .with_beta_1(adam.beta_1 as f32)
+            .with_beta_2(adam.beta_2 as f32)
+            .with_epsilon(adam.epsilon as f32)
+            .with_amsgrad(adam.amsgrad)
             .with_weight_decay(setting.weight_decay as f32)
             .init(),
+        (Rule::Sgd(sgd), Coupling::L2) => SgdConfig::new()
+            .with_momentum(sgd.config())
+            .with_weight_decay(penalty)
+            .init(),
+        (Rule::Sgd(_), Coupling::Decoupled) => unreachable!("Burn has no SgdW"),
     }
 }
 
 fn ours(setting: &Setting) -> ModuleOptimizer {
-    match setting.build() {
-        crate::forms::Optimizer::AdamL2(adam) => adam.into(),
-        crate::forms::Optimizer::AdamW(adam) => adam.into(),
-    }
+    setting.build().into()
 }
 
 #[test]
@@ -122,7 +141,9 @@ fn follows_burns_own_as_closely_as_those_follow_f64() {
 #[test]
 fn a_checkpoint_of_either_resumes_in_the_other() {
     for device in devices() {
-        for (seed, setting) in (1..).zip(settings().into_iter().take(12)) {
+        let remembers =
+            |setting: &Setting| !matches!(setting.rule, Rule::Sgd(Sgd { momentum: None }));
+        for (seed, setting) in (1..).zip(settings().into_iter().filter(remembers).take(18)) {
             for [from, to] in [[burns, ours], [ours, burns], [ours, ours]] {
                 let initial = to_f32(&noise(seed, 0, COUNT));
                 let gradient = |step| to_f32(&noise(seed, step, COUNT));
@@ -141,12 +162,11 @@ fn a_checkpoint_of_either_resumes_in_the_other() {
                     steps.values()
                 };
                 let [expected, resumed, anew] = [optimizer, resumed, to(&setting)].map(go_on);
-                let travelled = distance(&expected, &halfway.values());
+                let [apart, forgotten] = [resumed, anew].map(|values| distance(&expected, &values));
                 assert!(
-                    distance(&expected, &resumed) < 1e-2 * travelled,
-                    "{setting:?}"
+                    apart < 0.1 * forgotten,
+                    "{apart:e}, and {forgotten:e} anew: {setting:?}"
                 );
-                assert!(distance(&expected, &anew) > 1e-1 * travelled, "{setting:?}");
             }
         }
     }

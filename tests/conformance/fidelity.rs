@@ -1,10 +1,11 @@
 //! The decay delivered over the decay asked for.
 
 use burn::optim::Optimizer as _;
+use burn::tensor::Tensor;
 
 use crate::data::normal;
 use crate::forms::{Run, forms, tensor, values};
-use crate::reference::{Kind, Setting};
+use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd};
 
 const COUNT: usize = 8192;
 const STEPS: u64 = 2000;
@@ -20,15 +21,30 @@ const SETTINGS: [(f64, f64, bool); 5] = [
 
 fn adamw(lr: f64, weight_decay: f64) -> Setting {
     Setting {
-        optimizer: Kind::AdamW,
+        coupling: Coupling::Decoupled,
         lr,
-        beta_1: 0.9,
-        beta_2: 0.999,
-        epsilon: 1e-8,
         weight_decay,
         max_lr: None,
-        cautious: false,
-        amsgrad: false,
+        rule: Rule::Adam(Adam {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            cautious: false,
+            amsgrad: false,
+        }),
+    }
+}
+
+fn sgdw(lr: f64, weight_decay: f64) -> Setting {
+    Setting {
+        rule: Rule::Sgd(Sgd {
+            momentum: Some(Momentum {
+                momentum: 0.9,
+                dampening: 0.0,
+                nesterov: false,
+            }),
+        }),
+        ..adamw(lr, weight_decay)
     }
 }
 
@@ -48,7 +64,9 @@ fn the_decay_you_set_is_the_decay_you_get() {
         let decays = [0.0, weight_decay];
         for form in forms() {
             let parameter = || tensor(&initial, [COUNT], &form.device);
-            let mut runs = decays.map(|decay| Run::new(adamw(lr, decay).build(), lr, parameter()));
+            let run = |setting: Setting| Run::new(setting.build(), lr, parameter());
+            let mut adamw = decays.map(|decay| run(adamw(lr, decay)));
+            let mut sgdw = decays.map(|decay| run(sgdw(lr, decay)));
             let mut burns = decays.map(|decay| {
                 let config = burn::optim::AdamWConfig::new().with_epsilon(1e-8);
                 (
@@ -59,7 +77,7 @@ fn the_decay_you_set_is_the_decay_you_get() {
             });
             for step in 1..=STEPS {
                 let gradient = tensor(&normal(seed, step, COUNT), [COUNT], &form.device);
-                for run in &mut runs {
+                for run in adamw.iter_mut().chain(&mut sgdw) {
                     run.step(gradient.clone());
                 }
                 for (burn, parameter, state) in &mut burns {
@@ -68,16 +86,21 @@ fn the_decay_you_set_is_the_decay_you_get() {
                     (*parameter, *state) = (next, next_state);
                 }
             }
-            let [without, with] = runs.map(|run| values(&run.parameter));
-            let ours = fidelity(&initial, &without, &with, lr, weight_decay);
-            let [without, with] = burns.map(|(_, parameter, _)| values(&parameter));
-            let burns = fidelity(&initial, &without, &with, lr, weight_decay);
+            let fidelity = |parameters: [Tensor<1>; 2]| {
+                let [without, with] = parameters.map(|parameter| values(&parameter));
+                fidelity(&initial, &without, &with, lr, weight_decay)
+            };
+            let ours = [adamw, sgdw].map(|runs| fidelity(runs.map(|run| run.parameter)));
+            let burns = fidelity(burns.map(|(_, parameter, _)| parameter));
 
+            let [adamw, sgdw] = ours;
             println!(
-                "{}: lr {lr:.0e}, λ {weight_decay:.0e}: {ours:.3}, Burn's {burns:.3}",
+                "{}: lr {lr:.0e}, λ {weight_decay:.0e}: AdamW {adamw:.3}, SgdW {sgdw:.3}, Burn's AdamW {burns:.3}",
                 form.name
             );
-            assert!((ours - 1.0).abs() <= 0.01, "{}: {ours}", form.name);
+            for ours in ours {
+                assert!((ours - 1.0).abs() <= 0.01, "{}: {ours}", form.name);
+            }
             assert_eq!((burns - 1.0).abs() <= 0.01, survives, "Burn's {burns}");
         }
     }

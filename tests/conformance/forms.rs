@@ -1,20 +1,17 @@
 //! The forms of the step under test.
 
+use burn::optim::ModuleOptimizer;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use burn_decay::{AdamL2, AdamState, AdamW, SimpleOptimizer};
+use burn_decay::{AdamL2, AdamState, AdamW, SgdL2, SgdState, SgdW, SimpleOptimizer};
 
 /// A form, chosen as a user chooses it: by the device.
 #[derive(Clone, Debug)]
 pub struct Form {
     pub name: &'static str,
     pub device: Device,
-    pub dtypes: &'static [DType],
+    /// Those of its own that the device knows.
+    pub dtypes: Vec<DType>,
 }
-
-#[cfg(feature = "ndarray")]
-const NATIVE: &[DType] = &[DType::F32, DType::F64];
-#[cfg(feature = "flex")]
-const NATIVE_AND_HALF: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::BF16];
 
 /// A form for the backend's own memory beside the portable one, which everything else takes: the
 /// tensors of an autodiff device, for one.
@@ -23,34 +20,51 @@ const NATIVE_AND_HALF: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::B
     reason = "Burn deprecates the ndarray backend, and keeps it"
 )]
 pub fn pairs() -> Vec<[Form; 2]> {
-    let pair = |[name, portable]: [&'static str; 2], device: Device, dtypes| {
-        [
-            Form {
-                name,
-                device: device.clone(),
-                dtypes,
-            },
-            Form {
-                name: portable,
-                device: device.autodiff(),
-                dtypes,
-            },
-        ]
+    let pair = |names: [&'static str; 2], device: Device| {
+        let dtypes = [DType::F32, DType::F64, DType::F16, DType::BF16];
+        let dtypes: Vec<DType> = dtypes
+            .into_iter()
+            .filter(|dtype| device.supports_dtype(*dtype))
+            .collect();
+        let autodiff = device.clone().autodiff();
+        let [own, portable] = names.map(|name| (name, dtypes.clone()));
+        [(own, device), (portable, autodiff)].map(|((name, dtypes), device)| Form {
+            name,
+            device,
+            dtypes,
+        })
     };
     vec![
         #[cfg(feature = "flex")]
-        pair(
-            ["flex", "portable on flex"],
-            Device::flex(),
-            NATIVE_AND_HALF,
-        ),
+        pair(["flex", "portable on flex"], Device::flex()),
         #[cfg(feature = "ndarray")]
-        pair(
-            ["ndarray", "portable on ndarray"],
-            Device::ndarray(),
-            NATIVE,
-        ),
+        pair(["ndarray", "portable on ndarray"], Device::ndarray()),
+        #[cfg(feature = "wgpu")]
+        pair(["wgpu", "portable on wgpu"], wgpu()),
     ]
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Device {
+    static DEVICE: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
+    let find = || match Device::wgpu_options().init_with_setup() {
+        Ok((device, setup)) => {
+            let adapter = setup.adapter.get_info();
+            println!("wgpu runs on {} ({})", adapter.name, adapter.backend);
+            device
+        }
+        Err(error) => panic!(
+            "there is no adapter to test wgpu on ({error}); \
+             `apt-get install mesa-vulkan-drivers libvulkan1` brings one in software"
+        ),
+    };
+    DEVICE.get_or_init(find).clone()
+}
+
+/// The forms that run on a CPU in one pass.
+pub fn one_pass_forms() -> impl Iterator<Item = Form> {
+    let forms = pairs().into_iter().map(|[form, _]| form);
+    forms.filter(|form| ["flex", "ndarray"].contains(&form.name))
 }
 
 pub fn forms() -> Vec<Form> {
@@ -67,6 +81,42 @@ pub fn devices() -> impl Iterator<Item = Device> {
 pub enum Optimizer {
     AdamL2(AdamL2),
     AdamW(AdamW),
+    SgdL2(SgdL2),
+    SgdW(SgdW),
+}
+
+impl From<Optimizer> for ModuleOptimizer {
+    fn from(optimizer: Optimizer) -> Self {
+        match optimizer {
+            Optimizer::AdamL2(adam) => adam.into(),
+            Optimizer::AdamW(adam) => adam.into(),
+            Optimizer::SgdL2(sgd) => sgd.into(),
+            Optimizer::SgdW(sgd) => sgd.into(),
+        }
+    }
+}
+
+#[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a test holds one or two of them")]
+pub enum State<const D: usize> {
+    Adam(AdamState<D>),
+    Sgd(SgdState<D>),
+}
+
+impl<const D: usize> State<D> {
+    pub fn adam(self) -> AdamState<D> {
+        match self {
+            Self::Adam(state) => state,
+            Self::Sgd(_) => panic!("SGD's state in Adam's place"),
+        }
+    }
+
+    pub fn sgd(self) -> SgdState<D> {
+        match self {
+            Self::Adam(_) => panic!("Adam's state in SGD's place"),
+            Self::Sgd(state) => state,
+        }
+    }
 }
 
 /// A parameter of rank `D` and what the optimizer remembers of it.
@@ -74,7 +124,7 @@ pub struct Run<const D: usize> {
     pub optimizer: Optimizer,
     pub lr: f64,
     pub parameter: Tensor<D>,
-    pub state: Option<AdamState<D>>,
+    pub state: Option<State<D>>,
 }
 
 impl<const D: usize> Run<D> {
@@ -92,9 +142,18 @@ impl<const D: usize> Run<D> {
         let empty = Tensor::empty([0; D], &self.parameter.device());
         let parameter = core::mem::replace(&mut self.parameter, empty);
         let state = self.state.take();
+        macro_rules! step {
+            ($optimizer:expr, $kind:ident, $take:ident) => {{
+                let state = state.map(State::$take);
+                let (parameter, state) = $optimizer.step(self.lr, parameter, gradient, state);
+                (parameter, state.map(State::$kind))
+            }};
+        }
         (self.parameter, self.state) = match &self.optimizer {
-            Optimizer::AdamL2(adam) => adam.step(self.lr, parameter, gradient, state),
-            Optimizer::AdamW(adam) => adam.step(self.lr, parameter, gradient, state),
+            Optimizer::AdamL2(adam) => step!(adam, Adam, adam),
+            Optimizer::AdamW(adam) => step!(adam, Adam, adam),
+            Optimizer::SgdL2(sgd) => step!(sgd, Sgd, sgd),
+            Optimizer::SgdW(sgd) => step!(sgd, Sgd, sgd),
         };
     }
 }

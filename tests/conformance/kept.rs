@@ -1,7 +1,8 @@
 //! What the caller keeps reads the same after the step as before it.
 
+use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{DType, Tensor};
-use burn_decay::{AdamWConfig, SimpleOptimizer};
+use burn_decay::{AdamWConfig, SgdWConfig, SimpleOptimizer};
 
 use crate::forms::{Form, Optimizer, Run, forms, tensor};
 
@@ -11,12 +12,26 @@ fn given(form: &Form, dtype: DType) -> [Tensor<2>; 3] {
     [0.0, 1.0, 2.0].map(|offset| tensor(&values(offset), [20, 30], &form.device).cast(dtype))
 }
 
+fn optimizers() -> [Optimizer; 3] {
+    let momentum = SgdWConfig::new().with_momentum(Some(MomentumConfig::new()));
+    [
+        Optimizer::AdamW(AdamWConfig::new().build()),
+        Optimizer::SgdW(SgdWConfig::new().build()),
+        Optimizer::SgdW(momentum.build()),
+    ]
+}
+
+fn combinations() -> impl Iterator<Item = (Form, Optimizer)> {
+    let with_each = |form: Form| optimizers().map(|optimizer| (form.clone(), optimizer));
+    forms().into_iter().flat_map(with_each)
+}
+
 #[test]
 fn clones_of_the_parameter_and_the_gradient_are_unchanged() {
-    for form in forms() {
-        for &dtype in form.dtypes {
+    for (form, optimizer) in combinations() {
+        for &dtype in &form.dtypes {
             let [parameter, first, second] = given(&form, dtype);
-            let mut run = Run::new(Optimizer::AdamW(AdamWConfig::new().build()), 0.1, parameter);
+            let mut run = Run::new(optimizer.clone(), 0.1, parameter);
             for gradient in [first, second] {
                 let kept = [run.parameter.clone(), gradient.clone()];
                 let before = kept.clone().map(|tensor| tensor.to_data());
@@ -32,7 +47,7 @@ fn clones_of_the_parameter_and_the_gradient_are_unchanged() {
 #[test]
 fn a_clone_of_the_state_is_unchanged() {
     for form in forms() {
-        for &dtype in form.dtypes {
+        for &dtype in &form.dtypes {
             let [parameter, first, second] = given(&form, dtype);
             let adam = AdamWConfig::new().with_amsgrad(true).build();
             let (parameter, state) = adam.step(0.1, parameter, first, None);

@@ -1,4 +1,4 @@
-//! Random tensors and settings, every form against the portable one.
+//! Random tensors and settings, every form against the portable one on a CPU.
 
 use burn::tensor::{DType, Device, Tensor};
 use burn_decay::{AdamState, AdamWConfig, SimpleOptimizer};
@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::data::{noise, to_f32};
-use crate::forms::{Run, pairs, tensor, values};
-use crate::reference::{Kind, Setting};
+use crate::forms::{Run, State, pairs, tensor, values};
+use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd};
 
 /// How a tensor of some shape comes to lie in memory.
 #[derive(Debug, Clone, Copy)]
@@ -68,34 +68,49 @@ struct Case {
     setting: Setting,
 }
 
-fn cases() -> impl Strategy<Value = Case> {
-    let setting = (
-        prop_oneof![Just(Kind::AdamL2), Just(Kind::AdamW)],
-        prop_oneof![Just(0.0), 1e-6..1e-1f64],
+fn rules() -> impl Strategy<Value = Rule> {
+    let adam = (
         prop_oneof![Just(0.9), 0.0..0.99f64],
         prop_oneof![Just(0.999), 0.0..0.9999f64],
         select(vec![1e-3, 1e-5, 1e-8, 1e-16]),
-        prop_oneof![Just(0.0), 1e-6..1.0f64],
-        prop_oneof![Just(None), (1e-6..1.0f64).prop_map(Some)],
         any::<[bool; 2]>(),
     );
-    let setting = setting.prop_map(
-        |(optimizer, lr, beta_1, beta_2, epsilon, weight_decay, max_lr, [cautious, amsgrad])| {
-            // A decay of more than the whole parameter is no decay.
-            let max_lr = max_lr.map(|max_lr: f64| max_lr.max(lr));
-            Setting {
-                optimizer,
-                lr,
-                beta_1,
-                beta_2,
-                epsilon,
-                weight_decay,
-                max_lr,
-                cautious,
-                amsgrad,
-            }
-        },
+    let adam = adam.prop_map(|(beta_1, beta_2, epsilon, [cautious, amsgrad])| {
+        Rule::Adam(Adam {
+            beta_1,
+            beta_2,
+            epsilon,
+            cautious,
+            amsgrad,
+        })
+    });
+    let momentum = (0.0..0.99f64, 0.0..0.99f64, any::<bool>());
+    let momentum = momentum.prop_map(|(momentum, dampening, nesterov)| Momentum {
+        momentum,
+        dampening,
+        nesterov,
+    });
+    let momentum = prop_oneof![Just(None), momentum.prop_map(Some)];
+    let sgd = momentum.prop_map(|momentum| Rule::Sgd(Sgd { momentum }));
+    prop_oneof![2 => adam, 1 => sgd]
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let setting = (
+        prop_oneof![Just(Coupling::L2), Just(Coupling::Decoupled)],
+        prop_oneof![Just(0.0), 1e-6..1e-1f64],
+        prop_oneof![Just(0.0), 1e-6..1.0f64],
+        prop_oneof![Just(None), (1e-6..1.0f64).prop_map(Some)],
+        rules(),
     );
+    let setting = setting.prop_map(|(coupling, lr, weight_decay, max_lr, rule)| Setting {
+        coupling,
+        lr,
+        weight_decay,
+        // A decay of more than the whole parameter is no decay.
+        max_lr: max_lr.map(|max_lr: f64| max_lr.max(lr)),
+        rule,
+    });
     let layouts = [(); 3].map(|()| select(&LAYOUTS[..]));
     let dtypes = vec![DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
     (
@@ -121,7 +136,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// The parameter after the last step, and the state after each.
-fn run(case: &Case, device: &Device) -> (Tensor<3>, Vec<AdamState<3>>) {
+fn run(case: &Case, device: &Device) -> (Tensor<3>, Vec<State<3>>) {
     let Case {
         seed, shape, dtype, ..
     } = *case;
@@ -184,7 +199,8 @@ proptest! {
 
     #[test]
     fn every_form_does_what_the_portable_one_does(case in cases()) {
-        for [form, portable] in pairs() {
+        let [_, portable] = &pairs()[0];
+        for [form, _] in pairs() {
             if !form.dtypes.contains(&case.dtype) {
                 continue;
             }
@@ -193,53 +209,79 @@ proptest! {
             assert_eq!(actual.dims(), case.shape);
             assert_eq!(actual.dtype(), case.dtype);
 
-            // A parameter of half precision may differ by a bit, and L2 shows it to the moments.
+            // A parameter of half precision may differ by a bit, and L2 shows it to the averages.
             let setting = &case.setting;
+            let penalty = setting.penalty();
             let parameter = epsilon(case.dtype);
-            let shown = if setting.optimizer == Kind::AdamL2 { parameter } else { 0.0 };
-            let arithmetic = parameter.min(epsilon(DType::F32)).max(shown);
+            let arithmetic = parameter.min(epsilon(DType::F32));
+            let arithmetic = if penalty > 0.0 { parameter } else { arithmetic };
             let gradient = 2f64.powi(case.magnitude) * 3.0 + setting.weight_decay * 4.0;
-            let moment_1 = 16.0 * arithmetic * gradient + 1e-30;
-            let penalty = if setting.optimizer == Kind::AdamL2 { setting.weight_decay } else { 0.0 };
+            let inexact = 16.0 * arithmetic * gradient + 1e-30;
 
-            // The parameter is rounded a few times. An update is as exact as m and √v are beside √v,
-            // and a cautious decay is there or not where the sign of m is within its rounding.
+            // The parameter is rounded a few times. What it differs by, the penalty shows to the
+            // averages, and those to the update.
             let expected = values(&expected);
             let rounding = 100.0 * arithmetic * setting.lr + smallest(case.dtype);
             let mut tolerance: Vec<f64> =
                 expected.iter().map(|theta| rounding + 6.0 * parameter * theta.abs()).collect();
-            for (time, (actual, expected_state)) in (1..).zip(actual_states.iter().zip(&expected_states)) {
-                assert_eq!((actual.time(), expected_state.time()), (time, time));
-                // What the parameters differ by, the penalty shows to the moments.
-                let shown: Vec<f64> = tolerance.iter().map(|theta| penalty * theta).collect();
-                let compare = |of: fn(&AdamState<3>) -> Option<&Tensor<3>>, scale: f64| {
-                    let [actual, expected] = [actual, expected_state].map(|state| of(state).map(values));
-                    assert_eq!(actual.is_some(), expected.is_some());
-                    let pairs = actual.iter().flatten().zip(expected.iter().flatten());
-                    for ((actual, expected), shown) in pairs.zip(&shown) {
-                        let inexact = scale * (moment_1 + shown) + 1e-30;
-                        assert_close(&[*actual], &[*expected], |_| inexact);
-                    }
-                };
-                compare(|state| Some(state.moment_1()), 1.0);
-                compare(|state| Some(state.moment_2()), 2.0 * gradient);
-                compare(AdamState::max_moment_2, 2.0 * gradient);
+            if let Rule::Sgd(sgd) = &setting.rule {
+                let sum = sgd.momentum.map_or(1.0, |momentum| 1.0 / (1.0 - momentum.momentum));
+                for tolerance in &mut tolerance {
+                    let shown = inexact + penalty * *tolerance;
+                    *tolerance += 8.0 * setting.lr * sum * shown;
+                }
+            }
+            assert_eq!(actual_states.len(), expected_states.len());
+            for (time, states) in (1..).zip(actual_states.into_iter().zip(expected_states)) {
+                let shown = |theta: f64| penalty * theta;
+                match (&setting.rule, states) {
+                    (Rule::Adam(adam), (State::Adam(actual), State::Adam(expected))) => {
+                        assert_eq!((actual.time(), expected.time()), (time, time));
+                        let compare = |of: fn(&AdamState<3>) -> Option<&Tensor<3>>, scale: f64| {
+                            let pair = [&actual, &expected].map(|state| of(state).map(values));
+                            assert_averages_close(pair, |i| {
+                                scale * (inexact + shown(tolerance[i])) + 1e-30
+                            });
+                        };
+                        compare(|state| Some(state.moment_1()), 1.0);
+                        compare(|state| Some(state.moment_2()), 2.0 * gradient);
+                        compare(AdamState::max_moment_2, 2.0 * gradient);
 
-                let v = expected_state.max_moment_2().unwrap_or(expected_state.moment_2());
-                let [m, v] = [expected_state.moment_1(), v].map(values);
-                for (i, tolerance) in tolerance.iter_mut().enumerate() {
-                    let root = (v[i] / (1.0 - setting.beta_2.powi(time as i32))).sqrt() + setting.epsilon;
-                    let inexact = (moment_1 + shown[i]) * (1.0 + m[i].abs() / root);
-                    *tolerance += setting.lr * inexact / ((1.0 - setting.beta_1) * root);
-                    if setting.cautious && m[i].abs() <= moment_1 {
-                        *tolerance += setting.decay() * 4.0;
+                        // An update is as exact as m and √v are beside √v, and a cautious decay is
+                        // there or not where the sign of m is within its rounding.
+                        let v = expected.max_moment_2().unwrap_or(expected.moment_2());
+                        let [m, v] = [expected.moment_1(), v].map(values);
+                        for (i, tolerance) in tolerance.iter_mut().enumerate() {
+                            let v_hat = v[i] / (1.0 - adam.beta_2.powi(time as i32));
+                            let root = v_hat.sqrt() + adam.epsilon;
+                            let inexact_m = inexact + shown(*tolerance);
+                            let inexact_update = inexact_m * (1.0 + m[i].abs() / root);
+                            *tolerance += setting.lr * inexact_update / ((1.0 - adam.beta_1) * root);
+                            if adam.cautious && m[i].abs() <= inexact_m {
+                                *tolerance += setting.decay() * 4.0;
+                            }
+                        }
                     }
+                    (Rule::Sgd(_), (State::Sgd(actual), State::Sgd(expected))) => {
+                        let pair = [actual, expected].map(|state| Some(values(state.velocity())));
+                        assert_averages_close(pair, |i| 4.0 * (inexact + shown(tolerance[i])));
+                    }
+                    _ => unreachable!("a rule and another's state"),
                 }
             }
             for ((actual, expected), tolerance) in values(&actual).iter().zip(&expected).zip(tolerance) {
                 assert_close(&[*actual], &[*expected], |_| tolerance);
             }
         }
+    }
+}
+
+fn assert_averages_close(pair: [Option<Vec<f64>>; 2], tolerance: impl Fn(usize) -> f64) {
+    let [actual, expected] = pair;
+    assert_eq!(actual.is_some(), expected.is_some());
+    let pairs = actual.iter().flatten().zip(expected.iter().flatten());
+    for (i, (actual, expected)) in pairs.enumerate() {
+        assert_close(&[*actual], &[*expected], |_| tolerance(i));
     }
 }
 

@@ -1,0 +1,106 @@
+//! What SgdL2 and SgdW share: their hyperparameters, their state, and the way from both to a step.
+
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{LearningRate, RecordState, StateSink, StateSource, join_path};
+use burn::tensor::{Device, Tensor};
+
+use crate::config::{ConfigError, in_unit_interval};
+use crate::decay::Decay;
+use crate::record::{MOMENTUM, recorded};
+use crate::step::{self, Coefficients};
+
+/// SGD with one of the two ways to decay.
+#[derive(Debug, Clone)]
+pub(crate) struct Sgd {
+    pub momentum: Option<MomentumConfig>,
+    pub decay: Decay,
+}
+
+impl Sgd {
+    pub(crate) fn check(self) -> Result<Self, ConfigError> {
+        if let Some(momentum) = &self.momentum {
+            in_unit_interval("momentum", momentum.momentum)?;
+            in_unit_interval("dampening", momentum.dampening)?;
+        }
+        self.decay.check()?;
+        Ok(self)
+    }
+
+    pub(crate) fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<SgdState<D>>,
+    ) -> (Tensor<D>, Option<SgdState<D>>) {
+        let velocity = state.map(|state| state.velocity);
+        let coefficients = Coefficients {
+            decay: self.decay.at(lr, D),
+            step_size: lr,
+            rule: self.rule(velocity.is_none()),
+        };
+        if self.momentum.is_some() {
+            let (parameter, [velocity]) =
+                step::step(parameter, gradient, [velocity], &coefficients);
+            (parameter, Some(SgdState { velocity }))
+        } else {
+            let (parameter, []) = step::step(parameter, gradient, [], &coefficients);
+            (parameter, None)
+        }
+    }
+
+    /// The velocity starts at the first gradient.
+    fn rule(&self, first: bool) -> step::Sgd<f64> {
+        let mut rule = step::Sgd {
+            keep: 0.0,
+            take: 1.0,
+            look_ahead: None,
+        };
+        if let Some(momentum) = &self.momentum {
+            if !first {
+                rule.keep = momentum.momentum;
+                rule.take = 1.0 - momentum.dampening;
+            }
+            rule.look_ahead = momentum.nesterov.then_some(momentum.momentum);
+        }
+        rule
+    }
+}
+
+/// What SGD with momentum remembers of one parameter from step to step.
+///
+/// It is recorded under the name that Burn's own `Sgd` uses (`momentum.velocity`), so that a
+/// checkpoint of one resumes in the other. The velocity is of the parameter's shape and keeps the
+/// precision it was recorded in.
+#[derive(Debug, Clone)]
+pub struct SgdState<const D: usize> {
+    velocity: Tensor<D>,
+}
+
+impl<const D: usize> SgdState<D> {
+    /// The decaying sum of the gradients, v.
+    pub fn velocity(&self) -> &Tensor<D> {
+        &self.velocity
+    }
+
+    pub(crate) fn moved_to(self, device: &Device) -> Self {
+        Self {
+            velocity: self.velocity.to_device(device),
+        }
+    }
+}
+
+/// By hand, since Burn's derive does not keep the velocity's precision.
+impl<const D: usize> RecordState for SgdState<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        let prefix = join_path(prefix, MOMENTUM);
+        out.push_tensor(&prefix, "velocity", self.velocity.to_data());
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let prefix = join_path(prefix, MOMENTUM);
+        Some(Self {
+            velocity: recorded(source, &prefix, "velocity", device)?,
+        })
+    }
+}

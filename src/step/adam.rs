@@ -1,0 +1,293 @@
+//! Adam's direction.
+//!
+//! ```text
+//! m  ← m + (1-β₁)(g - m)                         average_1
+//! v  ← v + (1-β₂)(g² - v)                        average_2
+//! v̄  ← max(v̄, v)        in place of v below       AMSGrad, where a third average is kept
+//! d  = m / (√v + ε̂)                              epsilon
+//! ```
+//!
+//! With `α = lr·√(1-β₂ᵗ)/(1-β₁ᵗ)` and `ε̂ = ε·√(1-β₂ᵗ)`, which is how Kingma and Ba (*Adam*,
+//! arXiv 1412.6980, end of section 2) fold the bias corrections into two scalars.
+//!
+//! Two things make the f32 result what it is:
+//!
+//! - the averages move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
+//!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵; for β below
+//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one;
+//! - a `v` that overflowed stays infinite, as a decaying average would, so that a gradient too
+//!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
+
+use burn::tensor::{DType, Tensor};
+
+use super::Rule;
+#[cfg(feature = "one-pass")]
+use super::cpu;
+
+/// The averages are m, v and, for AMSGrad, v̄.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Adam<T> {
+    pub average_1: Average<T>,
+    pub average_2: Average<T>,
+    /// ε̂
+    pub epsilon: T,
+}
+
+/// A moving average: what it keeps of itself, and what it takes of the new.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Average<T> {
+    beta: T,
+    one_minus_beta: T,
+}
+
+impl Average<f64> {
+    pub(crate) fn new(beta: f64) -> Self {
+        Self {
+            beta,
+            one_minus_beta: 1.0 - beta,
+        }
+    }
+
+    fn of_tensors<const D: usize>(self, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
+        if self.beta < 0.5 {
+            new.clone() + (old - new) * self.beta
+        } else {
+            old.clone() + (new - old) * self.one_minus_beta
+        }
+    }
+}
+
+impl Adam<f64> {
+    /// ε̂ as a normal number of `arithmetic`: as zero it would divide zero by zero wherever the
+    /// gradient has always been zero.
+    fn epsilon_in(&self, arithmetic: DType) -> f64 {
+        let smallest = match arithmetic {
+            DType::F64 => f64::MIN_POSITIVE,
+            _ => f32::MIN_POSITIVE.into(),
+        };
+        self.epsilon.max(smallest)
+    }
+}
+
+impl<const N: usize> Rule<N> for Adam<f64> {
+    fn of_tensors<const D: usize>(&self, g: Tensor<D>, averages: &mut [Tensor<D>; N]) -> Tensor<D> {
+        let [m, v, max_v @ ..] = &mut averages[..] else {
+            unreachable!("Adam keeps two averages or three")
+        };
+        let epsilon = self.epsilon_in(g.dtype());
+        let overflowed = v.clone().equal_scalar(f32::INFINITY);
+        let finite = self.average_2.of_tensors(v.clone(), g.clone().square());
+        *v = finite.mask_where(overflowed, v.clone());
+        *m = self.average_1.of_tensors(m.clone(), g);
+        let v = match max_v {
+            [max_v] => {
+                *max_v = max_v.clone().max_pair(v.clone());
+                max_v
+            }
+            _ => v,
+        };
+        m.clone() / (v.clone().sqrt() + epsilon)
+    }
+
+    #[cfg(feature = "one-pass")]
+    type Rounded<T: cpu::Arithmetic> = numbers::Rounded<T>;
+
+    #[cfg(feature = "one-pass")]
+    fn round_to<T: cpu::Arithmetic>(&self) -> Self::Rounded<T> {
+        numbers::Rounded::new(self)
+    }
+
+    #[cfg(feature = "cubecl")]
+    type Kernel = kernel::AdamKernel;
+
+    #[cfg(feature = "cubecl")]
+    fn scalars(&self, arithmetic: DType) -> kernel::AdamScalarsLaunch {
+        self.launch_scalars(arithmetic)
+    }
+}
+
+#[cfg(feature = "one-pass")]
+mod numbers {
+    use super::{Adam, Average};
+    use crate::step::cpu::{self, Arithmetic, multiply_add, round};
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Rounded<T> {
+        adam: Adam<T>,
+        floor: Floor<T>,
+    }
+
+    impl<T: Arithmetic> Rounded<T> {
+        pub(super) fn new(adam: &Adam<f64>) -> Self {
+            let average = |average: Average<f64>| Average {
+                beta: round(average.beta),
+                one_minus_beta: round(average.one_minus_beta),
+            };
+            Self {
+                adam: Adam {
+                    average_1: average(adam.average_1),
+                    average_2: average(adam.average_2),
+                    epsilon: round(adam.epsilon_in(T::DTYPE)),
+                },
+                floor: Floor::new(adam),
+            }
+        }
+    }
+
+    impl<T: Arithmetic, const N: usize> cpu::Rule<T, N> for Rounded<T> {
+        #[inline(always)]
+        fn of_numbers<const FUSED: bool>(&self, g: T, averages: &mut [T; N]) -> T {
+            let Self { adam, floor } = *self;
+            let [m, v, max_v @ ..] = &mut averages[..] else {
+                unreachable!("Adam keeps two averages or three")
+            };
+            let average = |over: Average<T>, old: T, new: T| {
+                if over.beta < round(0.5) {
+                    multiply_add::<T, FUSED>(over.beta, old - new, new)
+                } else {
+                    multiply_add::<T, FUSED>(over.one_minus_beta, new - old, old)
+                }
+            };
+
+            let root = at_least(floor.gradient, g.abs());
+            let square = multiply_add::<T, FUSED>(root, root, -(floor.gradient * floor.gradient));
+            let finite = average(adam.average_2, *v, square);
+            let kept = if *v == T::infinity() { *v } else { finite };
+            *v = floor.or_zero(kept, kept);
+            let moved = average(adam.average_1, *m, g);
+            *m = floor.or_zero(moved, moved.abs());
+            let v = match max_v {
+                [max_v] => {
+                    *max_v = at_least(*v, *max_v);
+                    *max_v
+                }
+                _ => *v,
+            };
+            *m / (v.sqrt() + adam.epsilon)
+        }
+    }
+
+    /// A comparison and not `max`, which would take three instructions to look for a NaN.
+    #[inline(always)]
+    fn at_least<T: Arithmetic>(least: T, value: T) -> T {
+        if least > value { least } else { value }
+    }
+
+    /// Below these magnitudes a gradient's square and a moment count as zero. They would be
+    /// subnormal numbers, which some processors take many times longer over, and a moment whose
+    /// gradient has ended would stay one for ever. Where what is dropped could be seen beside ε̂,
+    /// both are zero.
+    #[derive(Clone, Copy)]
+    struct Floor<T> {
+        /// The gradient that (1-β₂)g² is normal from; a power of two, so that its square is exact.
+        gradient: T,
+        moment: T,
+    }
+
+    impl<T: Arithmetic> Floor<T> {
+        fn new(adam: &Adam<f64>) -> Self {
+            let exact = |value: T| value.to_f64().expect("f32 and f64 are f64");
+            let normal = T::min_positive_value();
+            let gradient = (exact(normal) / adam.average_2.one_minus_beta).sqrt();
+            let gradient = gradient.log2().ceil().exp2();
+            // √v stays below this gradient; half a bit of ε̂ is lost in rounding in any case.
+            if gradient < adam.epsilon * exact(T::epsilon()) / 2.0 {
+                Self {
+                    gradient: round(gradient),
+                    moment: normal,
+                }
+            } else {
+                let [gradient, moment] = [T::zero(); 2];
+                Self { gradient, moment }
+            }
+        }
+
+        #[inline(always)]
+        fn or_zero(self, value: T, size: T) -> T {
+            if size < self.moment { T::zero() } else { value }
+        }
+    }
+}
+
+#[cfg(feature = "cubecl")]
+mod kernel {
+    use burn::tensor::DType;
+    use burn_cubecl::cubecl;
+    use burn_cubecl::cubecl::prelude::*;
+
+    use crate::step::cube;
+
+    use super::{Adam, Average};
+
+    pub(crate) struct AdamKernel;
+
+    #[derive(CubeType, CubeLaunch)]
+    pub(crate) struct AdamScalars {
+        average_1: AverageScalars,
+        average_2: AverageScalars,
+        epsilon: InputScalar,
+    }
+
+    #[derive(CubeType, CubeLaunch)]
+    struct AverageScalars {
+        share: InputScalar,
+        #[cube(comptime)]
+        of_the_old: bool,
+    }
+
+    #[cube]
+    impl cube::Kernel for AdamKernel {
+        type Scalars = AdamScalars;
+
+        fn direction<A: Float, S: Size>(
+            g: Vector<A, S>,
+            averages: &mut Sequence<Vector<A, S>>,
+            scalars: &AdamScalars,
+        ) -> Vector<A, S> {
+            let m = average::<A, S>(&scalars.average_1, *averages.index(0), g);
+            let v = *averages.index(1);
+            let finite = average::<A, S>(&scalars.average_2, v, g * g);
+            let v = select_many(v.is_inf(), v, finite);
+            averages.insert(0usize, m);
+            averages.insert(1usize, v);
+            let mut v_in_use = v;
+            if comptime!(averages.len() == 3) {
+                v_in_use = max(*averages.index(2), v);
+                averages.insert(2usize, v_in_use);
+            }
+            m / (v_in_use.sqrt() + Vector::new(scalars.epsilon.get::<A>()))
+        }
+    }
+
+    #[cube]
+    fn average<A: Float, S: Size>(
+        over: &AverageScalars,
+        old: Vector<A, S>,
+        new: Vector<A, S>,
+    ) -> Vector<A, S> {
+        let share = Vector::new(over.share.get::<A>());
+        if comptime!(over.of_the_old) {
+            share * (old - new) + new
+        } else {
+            share * (new - old) + old
+        }
+    }
+
+    impl Adam<f64> {
+        pub(super) fn launch_scalars(&self, arithmetic: DType) -> AdamScalarsLaunch {
+            let scalar = |value: f64| cube::scalar(value, arithmetic);
+            let average = |average: Average<f64>| {
+                if average.beta < 0.5 {
+                    AverageScalarsLaunch::new(scalar(average.beta), true)
+                } else {
+                    AverageScalarsLaunch::new(scalar(average.one_minus_beta), false)
+                }
+            };
+            AdamScalarsLaunch::new(
+                average(self.average_1),
+                average(self.average_2),
+                scalar(self.epsilon_in(arithmetic)),
+            )
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The step as one kernel, on every runtime of CubeCL: queued in Burn's fusion stream where fusion
+//! is on, launched at once where it is not.
+
+use burn::backend::cubecl::dtype_to_elem_type;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Cube};
+use burn::tensor::{DType, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl::ir::ElemType;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
+use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, tensor_vector_size_parallel};
+use burn_cubecl::kernel::into_contiguous_aligned;
+use burn_cubecl::tensor::CubeTensor;
+use burn_fusion::custom::{
+    CustomOpIr, HandleContainer, OperationFn, OperationIr, StreamId, TensorIr,
+};
+use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
+
+use super::Coefficients;
+
+pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    averages: [Tensor<D>; N],
+    coefficients: &Coefficients<f64, R>,
+) -> (Tensor<D>, [Tensor<D>; N]) {
+    let lower = |tensor: Tensor<D>| {
+        let tensor = tensor.try_into_primitive::<Cube>();
+        tensor.expect("the tensors of a step are on the parameter's device")
+    };
+    let averages = averages.map(lower);
+    let (updated, averages) =
+        Cube::step(lower(parameter), lower(gradient), averages, *coefficients);
+    let lift = Tensor::from_primitive::<Cube>;
+    (lift(updated), averages.map(lift))
+}
+
+/// What Burn's `Cube` can be: the backend of CubeCL's tensors, or the one that fuses its operations.
+trait Step: Backend {
+    fn step<R: super::Rule<N>, const N: usize>(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        averages: [FloatTensor<Self>; N],
+        coefficients: Coefficients<f64, R>,
+    ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]);
+}
+
+/// Queues the step of the backend within.
+impl<B: FusionBackend + Step> Step for Fusion<B> {
+    fn step<R: super::Rule<N>, const N: usize>(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        averages: [FloatTensor<Self>; N],
+        coefficients: Coefficients<f64, R>,
+    ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]) {
+        let client = parameter.client.clone();
+        let parameter = parameter.into_ir();
+        let gradient = gradient.into_ir();
+        let averages = averages.map(|average| average.into_ir());
+        let like = |ir: &TensorIr| {
+            TensorIr::uninit(client.create_empty_handle(), ir.shape.clone(), ir.dtype)
+        };
+        let updated = like(&parameter);
+        let next = averages.each_ref().map(like);
+
+        let inputs = [&parameter, &gradient].into_iter().chain(&averages);
+        let outputs = [&updated].into_iter().chain(&next);
+        let description = OperationIr::Custom(CustomOpIr {
+            id: "burn_decay::step".into(),
+            inputs: inputs.cloned().collect(),
+            outputs: outputs.cloned().collect(),
+            scalars: Vec::new(),
+        });
+        let (updated, next) = (updated.id, next.map(|average| average.id));
+        let run = OperationFn(
+            move |handles: &mut HandleContainer<
+                <B::FusionRuntime as FusionRuntime>::FusionHandle,
+            >| {
+                let mut take = |ir| handles.get_float_tensor::<B>(ir);
+                let (parameter, gradient) = (take(&parameter), take(&gradient));
+                let averages = averages.each_ref().map(take);
+                let (parameter, averages) = B::step(parameter, gradient, averages, coefficients);
+                handles.register_float_tensor::<B>(&updated, parameter);
+                for (id, average) in next.iter().zip(averages) {
+                    handles.register_float_tensor::<B>(id, average);
+                }
+                Ok(())
+            },
+        );
+        let outputs = client.register(StreamId::current(), description, run);
+        let mut outputs = outputs.into_iter();
+        let mut output = || {
+            outputs
+                .next()
+                .expect("a step has the outputs that it was described with")
+        };
+        (output(), core::array::from_fn(|_| output()))
+    }
+}
+
+/// Launches the kernel.
+impl Step for CubeBackend {
+    fn step<R: super::Rule<N>, const N: usize>(
+        parameter: CubeTensor,
+        gradient: CubeTensor,
+        averages: [CubeTensor; N],
+        coefficients: Coefficients<f64, R>,
+    ) -> (CubeTensor, [CubeTensor; N]) {
+        if parameter.meta.num_elements() == 0 {
+            return (parameter, averages);
+        }
+        let parameter = into_contiguous_aligned(parameter);
+        // The new parameter takes the place of the gradient, which nobody needs any more.
+        let updated = writable(gradient);
+        let averages = averages.map(writable);
+
+        let arithmetic = super::arithmetic(parameter.dtype);
+        let Coefficients {
+            decay,
+            step_size,
+            rule,
+        } = coefficients;
+        let scalar = |value| scalar(value, arithmetic);
+
+        let tensors = || [&parameter, &updated].into_iter().chain(&averages);
+        let vector_size = tensors().map(vector_size).min().unwrap_or(1);
+        let addresses = tensors().map(CubeTensor::required_address_type).max();
+        let client = &parameter.client;
+        let units = parameter.meta.num_elements() / vector_size;
+        let cube_dim = CubeDim::new(client, units);
+        let cube_count = calculate_cube_count_elemwise(client, units, cube_dim);
+        update::launch::<R::Kernel>(
+            client,
+            cube_count,
+            cube_dim,
+            addresses.unwrap_or_default(),
+            vector_size,
+            parameter.clone().into_linear_view(),
+            updated.clone().into_linear_view(),
+            averages
+                .iter()
+                .map(|average| average.clone().into_linear_view())
+                .collect(),
+            DecayScalarsLaunch::new(
+                scalar(decay.l2_penalty),
+                scalar(decay.decoupled),
+                decay.cautious,
+            ),
+            scalar(step_size),
+            rule.scalars(arithmetic),
+            [parameter.dtype, arithmetic].map(dtype_to_elem_type),
+        );
+        (updated, averages)
+    }
+}
+
+/// A scalar in the precision of the arithmetic.
+pub(super) fn scalar(value: f64, arithmetic: DType) -> InputScalar {
+    InputScalar::new(value, dtype_to_elem_type(arithmetic))
+}
+
+/// The tensor, in memory that nobody else holds.
+fn writable(tensor: CubeTensor) -> CubeTensor {
+    let tensor = into_contiguous_aligned(tensor);
+    if tensor.can_mut() && tensor.is_nonoverlapping() {
+        tensor
+    } else {
+        tensor.copy()
+    }
+}
+
+/// How many elements a unit takes at a time. What is contiguous is one row, whatever its shape.
+fn vector_size(tensor: &CubeTensor) -> VectorSize {
+    let sizes = tensor.client.io_optimized_vector_sizes(tensor.dtype.size());
+    if tensor.is_contiguous() {
+        let elements = tensor.meta.num_elements();
+        sizes
+            .into_iter()
+            .find(|size| elements.is_multiple_of(*size))
+            .unwrap_or(1)
+    } else {
+        let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
+        tensor_vector_size_parallel(sizes, shape, strides, shape.num_dims() - 1)
+    }
+}
+
+#[cube(launch, address_type = "dynamic")]
+fn update<P: Float, A: Float, S: Size, R: Kernel>(
+    parameter: LinearView<'_, Vector<P, S>>,
+    mut gradient: LinearViewMut<'_, Vector<P, S>>,
+    mut averages: Sequence<LinearViewMut<'static, Vector<A, S>>>,
+    decay: DecayScalars,
+    step_size: InputScalar,
+    scalars: R::Scalars,
+    #[define(P, A)] _dtypes: [ElemType; 2],
+) {
+    if !gradient.is_in_bounds(ABSOLUTE_POS) {
+        terminate!();
+    }
+    let count = comptime!(averages.len());
+    let theta = Vector::<A, S>::cast_from(parameter.read(ABSOLUTE_POS));
+    let penalty = Vector::new(decay.l2_penalty.get::<A>()) * theta;
+    let g = Vector::<A, S>::cast_from(gradient.read(ABSOLUTE_POS)) + penalty;
+    let mut next = Sequence::<Vector<A, S>>::new();
+    #[unroll]
+    for i in 0..count {
+        next.push(averages.index(i).read(ABSOLUTE_POS));
+    }
+    let direction = R::direction::<A, S>(g, &mut next, &scalars);
+
+    let mut decayed = Vector::new(decay.decoupled.get::<A>()) * theta;
+    if comptime!(decay.cautious && count > 0) {
+        let zero = Vector::<A, S>::zero();
+        let against = theta
+            .greater_equal(&zero)
+            .not_equal(&next.index(0).greater_equal(&zero));
+        decayed = select_many(against, zero, decayed);
+    }
+    let change = Vector::new(step_size.get::<A>()) * direction + decayed;
+    gradient.write(ABSOLUTE_POS, Vector::cast_from(theta - change));
+    #[unroll]
+    for i in 0..count {
+        averages.index_mut(i).write(ABSOLUTE_POS, *next.index(i));
+    }
+}
+
+#[derive(CubeType, CubeLaunch)]
+struct DecayScalars {
+    l2_penalty: InputScalar,
+    decoupled: InputScalar,
+    #[cube(comptime)]
+    cautious: bool,
+}
+
+/// What a rule's kernel is launched with.
+pub(super) type Scalars<K> = RuntimeArg<<K as Kernel>::Scalars>;
+
+/// A rule's direction, as a part of the kernel.
+#[cube]
+pub(crate) trait Kernel: 'static + Send + Sync {
+    /// What it computes with.
+    type Scalars: LaunchArg;
+
+    fn direction<A: Float, S: Size>(
+        g: Vector<A, S>,
+        averages: &mut Sequence<Vector<A, S>>,
+        scalars: &Self::Scalars,
+    ) -> Vector<A, S>;
+}
