@@ -65,6 +65,16 @@ pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<(), Config
     require(holds, field, value, "finite and not negative")
 }
 
+/// Between 0 and the value of a field that has been checked, both included.
+pub(crate) fn within(field: &'static str, value: f64, max_lr: f64) -> Result<(), ConfigError> {
+    let holds = (0.0..=max_lr).contains(&value);
+    require(holds, field, value, "at least 0 and at most max_lr")
+}
+
+pub(crate) fn at_least_one(field: &'static str, value: usize) -> Result<(), ConfigError> {
+    require(value >= 1, field, value as f64, "at least 1")
+}
+
 fn require(
     holds: bool,
     field: &'static str,

@@ -60,6 +60,53 @@ impl DecayScaling {
     }
 }
 
+/// λ for a run of `epochs` epochs, from a normalized λ that holds for runs of any length:
+/// `λ_norm · √(b/(B·T))` with the batch size b, B examples in the training set and T epochs.
+///
+/// The longer a run, in steps, the smaller the best λ; the paper finds that it falls with the root
+/// of their number, B·T/b. A λ_norm found in short runs then does for the long one. See
+/// [Decoupled Weight Decay Regularization](https://arxiv.org/abs/1711.05101), appendix B.1; it is
+/// meant for [`DecayScaling::Schedule`].
+///
+/// With warm restarts `epochs` is T_i, the length of the cycle. While all cycles are of one length
+/// that is one λ. Where they grow, λ falls from cycle to cycle: at a restart, take a new optimizer
+/// with the new λ, and give it the record of the old one.
+///
+/// ```
+/// use burn_decay::{AdamWConfig, DecayScaling, normalized_weight_decay};
+///
+/// // 100 epochs over 50,000 images in batches of 128.
+/// let weight_decay = normalized_weight_decay(0.05, 128, 50_000, 100);
+/// assert!((weight_decay - 2.53e-4).abs() < 1e-6);
+///
+/// let optimizer = AdamWConfig::new()
+///     .with_weight_decay(weight_decay)
+///     .with_decay_scaling(DecayScaling::Schedule { max_lr: 1e-3 })
+///     .init();
+/// ```
+///
+/// # Panics
+///
+/// Panics where one of the counts is 0.
+#[track_caller]
+pub fn normalized_weight_decay(
+    normalized: f64,
+    batch_size: usize,
+    dataset_size: usize,
+    epochs: usize,
+) -> f64 {
+    let counts = [
+        ("batch_size", batch_size),
+        ("dataset_size", dataset_size),
+        ("epochs", epochs),
+    ];
+    for (name, count) in counts {
+        assert!(count > 0, "{name} must be at least 1, but is 0");
+    }
+    let seen = dataset_size as f64 * epochs as f64;
+    normalized * (batch_size as f64 / seen).sqrt()
+}
+
 /// What an optimizer decays, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Decay {

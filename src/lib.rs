@@ -54,22 +54,31 @@
 mod adam;
 mod adam_l2;
 mod adamw;
+mod clip;
 mod config;
 mod decay;
+mod parameters;
+mod penalty;
 mod record;
+mod schedule;
 mod sgd;
 mod sgd_l2;
 mod sgdw;
 mod step;
+mod undecayed;
 
 pub use adam::AdamState;
 pub use adam_l2::{AdamL2, AdamL2Config};
 pub use adamw::{AdamW, AdamWConfig};
+pub use clip::{NonFiniteNorm, clip_grad_norm, try_clip_grad_norm};
 pub use config::ConfigError;
-pub use decay::DecayScaling;
+pub use decay::{DecayScaling, normalized_weight_decay};
+pub use penalty::{L1Penalty, L2Penalty};
+pub use schedule::{CosineWarmRestartsLrScheduler, CosineWarmRestartsLrSchedulerConfig};
 pub use sgd::SgdState;
 pub use sgd_l2::{SgdL2, SgdL2Config};
 pub use sgdw::{SgdW, SgdWConfig};
+pub use undecayed::Undecayed;
 
 /// The trait that the optimizers implement, under the name that it had in Burn up to 0.21.
 ///

@@ -1,7 +1,7 @@
 //! Numbers to step with.
 
 /// `count` numbers of mean 0 and variance 1, each a multiple of 2⁻²⁰ between -3 and 3, exact in
-/// f32. tests/fixtures/make_fixtures.py makes the same ones.
+/// f32. tests/fixtures/noise.py makes the same ones.
 pub fn noise(seed: u64, step: u64, count: usize) -> Vec<f64> {
     let field = |bits: u64| (bits & ((1 << 21) - 1)) as f64;
     let number = |z: u64| {

@@ -77,6 +77,11 @@ pub fn devices() -> impl Iterator<Item = Device> {
     devices.filter(Device::is_autodiff)
 }
 
+/// Those of them that compute in f64.
+pub fn devices_with_f64() -> impl Iterator<Item = Device> {
+    devices().filter(|device| device.supports_dtype(DType::F64))
+}
+
 #[derive(Clone)]
 pub enum Optimizer {
     AdamL2(AdamL2),

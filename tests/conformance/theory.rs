@@ -1,12 +1,13 @@
 //! What the paper says of the two ways to decay, on a network with autodiff, in f64.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamGroup};
+use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Tensor, activation};
-use burn_decay::{AdamL2Config, AdamWConfig};
+use burn_decay::{AdamL2Config, AdamWConfig, L1Penalty, L2Penalty, SgdL2Config, SgdWConfig};
 
 use crate::data::{distance, noise};
-use crate::forms::{devices, values};
+use crate::forms::{devices_with_f64 as devices, values};
 
 #[derive(Module, Debug)]
 struct Mlp {
@@ -38,14 +39,8 @@ impl Mlp {
         (output - target).square().mean()
     }
 
-    /// ‖θ‖²
-    fn squared_norm(&self) -> Tensor<1> {
-        let square = self.hidden.val().square().sum() + self.bias.val().square().sum();
-        square + self.output.val().square().sum()
-    }
-
     fn step(self, optimizer: &mut ModuleOptimizer, penalty: f64) -> Self {
-        let loss = self.loss() + self.squared_norm() * (penalty / 2.0);
+        let loss = self.loss() + L2Penalty::new(penalty).of(&self);
         let gradients = GradientsParams::from_grads(loss.backward(), &self);
         optimizer.step(1e-2, self, gradients)
     }
@@ -67,24 +62,114 @@ fn train(mut optimizer: ModuleOptimizer, penalty: f64, device: &Device) -> Vec<f
 }
 
 #[test]
-fn the_coupled_penalty_is_a_term_of_the_loss_and_the_decoupled_is_not() {
+fn adams_coupled_penalty_is_a_term_of_the_loss_and_the_decoupled_decay_is_not() {
     for device in devices() {
         let plain = || AdamL2Config::new().with_l2_penalty(0.0).init();
+        let coupled = AdamL2Config::new().with_l2_penalty(LAMBDA).init();
+        let decoupled = AdamWConfig::new().with_weight_decay(LAMBDA).init();
         let penalized = train(plain(), LAMBDA, &device);
-        let coupled = train(
-            AdamL2Config::new().with_l2_penalty(LAMBDA).init(),
-            0.0,
-            &device,
+
+        assert!(distance(&penalized, &train(coupled, 0.0, &device)) < 1e-10);
+        assert!(distance(&penalized, &train(decoupled, 0.0, &device)) > 1e-2);
+        assert!(distance(&penalized, &train(plain(), 0.0, &device)) > 1e-2);
+    }
+}
+
+/// Proposition 1 of the paper: without momentum the two are one, with it they are not.
+#[test]
+fn the_two_ways_to_decay_are_one_for_sgd_without_momentum() {
+    for device in devices() {
+        for momentum in [None, Some(MomentumConfig::new())] {
+            let l2 = SgdL2Config::new().with_momentum(momentum.clone());
+            let w = SgdWConfig::new().with_momentum(momentum.clone());
+            let plain = || l2.clone().with_l2_penalty(0.0).init();
+            let penalized = train(plain(), LAMBDA, &device);
+            let coupled = train(l2.clone().with_l2_penalty(LAMBDA).init(), 0.0, &device);
+            let decoupled = train(w.with_weight_decay(LAMBDA).init(), 0.0, &device);
+
+            assert!(distance(&penalized, &coupled) < 1e-12);
+            assert!(distance(&penalized, &train(plain(), 0.0, &device)) > 1e-3);
+            let apart = distance(&coupled, &decoupled);
+            if momentum.is_none() {
+                // λθ is rounded with the gradient here, with the update there.
+                assert!(apart < 1e-12, "{apart:e}");
+            } else {
+                assert!(apart > 1e-3, "{apart:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn penalties_are_what_the_formula_says() {
+    for device in devices() {
+        let model = Mlp::new(&device);
+        let values = model.values();
+        let square: f64 = values.iter().map(|w| w * w).sum();
+        let magnitude: f64 = values.iter().map(|w| w.abs()).sum();
+        let close = |penalty: Tensor<1>, expected: f64| {
+            let penalty: f64 = penalty.into_scalar();
+            assert!(
+                (penalty - expected).abs() < 1e-12 * expected,
+                "{penalty} {expected}"
+            );
+        };
+        close(L2Penalty::new(0.3).of(&model), 0.3 / 2.0 * square);
+        close(L1Penalty::new(0.3).of(&model), 0.3 * magnitude);
+        close(
+            L2Penalty::new(0.3).per_example(50).of(&model),
+            0.3 / 100.0 * square,
         );
-        let decoupled = train(
-            AdamWConfig::new().with_weight_decay(LAMBDA).init(),
-            0.0,
-            &device,
+        close(
+            L1Penalty::new(0.3).per_example(50).of(&model),
+            0.3 / 50.0 * magnitude,
         );
 
-        assert!(distance(&penalized, &coupled) < 1e-10);
-        assert!(distance(&penalized, &decoupled) > 1e-2);
-        assert!(distance(&penalized, &train(plain(), 0.0, &device)) > 1e-2);
+        let bias: f64 = crate::forms::values(&model.bias.val())
+            .iter()
+            .map(|w| w.abs())
+            .sum();
+        let matrices = L1Penalty::new(0.3).with_vectors(false);
+        close(matrices.of(&model), 0.3 * (magnitude - bias));
+        let vector = L1Penalty::new(0.3).with_group(ParamGroup::from_path("bias"));
+        close(vector.of(&model), 0.3 * bias);
+    }
+}
+
+#[test]
+fn the_gradient_of_a_penalty_is_the_weight_or_its_sign() {
+    for device in devices() {
+        let model = Mlp::new(&device);
+        let hidden = values(&model.hidden.val());
+        let gradient = |penalty: Tensor<1>| {
+            let gradients = GradientsParams::from_grads(penalty.backward(), &model);
+            values(&gradients.get::<2>(model.hidden.id).expect("a gradient"))
+        };
+        let expected: Vec<f64> = hidden.iter().map(|w| 0.3 * w).collect();
+        assert!(distance(&gradient(L2Penalty::new(0.3).of(&model)), &expected) < 1e-12);
+        let expected: Vec<f64> = hidden.iter().map(|w| 0.3 * w.signum()).collect();
+        assert!(distance(&gradient(L1Penalty::new(0.3).of(&model)), &expected) < 1e-12);
+    }
+}
+
+/// What has no gradient is no weight: frozen parameters, and a model out of training.
+#[test]
+fn penalties_leave_out_what_does_not_learn() {
+    for device in devices() {
+        let zero = |model: &Mlp| L2Penalty::new(1.0).of(model).into_scalar::<f64>() == 0.0;
+        let model = Mlp::new(&device);
+        assert!(!zero(&model));
+        assert!(zero(&model.clone().no_grad()));
+        assert!(zero(&model.valid()));
+    }
+}
+
+#[test]
+fn a_coefficient_that_is_none_is_refused() {
+    for lambda in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = L2Penalty::try_new(lambda).expect_err("it is no coefficient");
+        let expected = format!("lambda must be finite and not negative, but is {lambda}");
+        assert_eq!(error.to_string(), expected);
     }
 }
 

@@ -1,0 +1,161 @@
+use burn::module::{Module, Param, ParamGroup};
+use burn::tensor::Tensor;
+
+use crate::config::{ConfigError, not_negative};
+use crate::parameters::{Place, Sum, Visit, in_full_precision, walk};
+
+/// The L2 penalty as a term of the loss: `λ/2 · Σw²`.
+///
+/// Its gradient is λw, which [`SgdL2`](crate::SgdL2) and [`AdamL2`](crate::AdamL2) add by
+/// themselves, without a pass over the parameters forth and back: prefer them, unless the loss has
+/// to show the penalty. Do not take both.
+///
+/// Only parameters that require gradients count: the running statistics of a norm, frozen
+/// parameters and the model on a device without autodiff add nothing.
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use burn_decay::{L1Penalty, L2Penalty};
+///
+/// # let device = Device::default().autodiff();
+/// # let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// # let data_loss = Tensor::<1>::zeros([1], &device);
+/// // An elastic net: the sum of the two.
+/// let loss = data_loss + L2Penalty::new(1e-3).of(&model) + L1Penalty::new(1e-5).of(&model);
+/// # loss.backward();
+/// ```
+#[derive(Debug, Clone)]
+pub struct L2Penalty(Penalty);
+
+/// The L1 penalty as a term of the loss: `λ · Σ|w|`.
+///
+/// It pulls every weight towards 0 by the same amount, and so makes many of them 0 or nearly so.
+/// At 0 its gradient counts as 0. What counts as a weight is told as for [`L2Penalty`], and an
+/// elastic net is the sum of the two.
+#[derive(Debug, Clone)]
+pub struct L1Penalty(Penalty);
+
+macro_rules! penalty {
+    ($penalty:ident, $over_examples:literal, $of_tensor:expr) => {
+        impl $penalty {
+            /// A penalty with the coefficient λ, over biases and the parameters of norms too.
+            ///
+            /// # Panics
+            ///
+            /// Panics where λ is negative or not finite, with the error of
+            /// [`try_new`](Self::try_new).
+            #[track_caller]
+            pub fn new(lambda: f64) -> Self {
+                Self::try_new(lambda).unwrap_or_else(|error| panic!("{error}"))
+            }
+
+            /// [`new`](Self::new), for a λ that comes from outside.
+            ///
+            /// # Errors
+            ///
+            /// λ is negative or not finite.
+            pub fn try_new(lambda: f64) -> Result<Self, ConfigError> {
+                Penalty::try_new(lambda).map(Self)
+            }
+
+            #[doc = concat!("Divides λ by the number of examples: `", $over_examples, "`,")]
+            /// for a loss that is the mean over `examples` examples of the whole set, so that λ
+            /// weighs the same against more data.
+            ///
+            /// # Panics
+            ///
+            /// Panics where there are no examples.
+            #[track_caller]
+            pub fn per_example(self, examples: usize) -> Self {
+                Self(self.0.per_example(examples))
+            }
+
+            /// Whether parameters of rank 0 and 1 (biases, the scales of norms) count; they do by
+            /// default.
+            pub fn with_vectors(mut self, vectors: bool) -> Self {
+                self.0.vectors = vectors;
+                self
+            }
+
+            /// Counts the parameters of `group` only.
+            pub fn with_group(mut self, group: ParamGroup) -> Self {
+                self.0.group = group;
+                self
+            }
+
+            /// The penalty for the parameters of `module`: one number, in f32, or in f64 where
+            /// there are parameters in f64.
+            pub fn of<M: Module>(&self, module: &M) -> Tensor<1> {
+                self.0.of(module, $of_tensor)
+            }
+        }
+    };
+}
+
+penalty!(L2Penalty, "λ/(2m) · Σw²", Term::HalfSquare);
+penalty!(L1Penalty, "λ/m · Σ|w|", Term::Magnitude);
+
+#[derive(Debug, Clone)]
+struct Penalty {
+    lambda: f64,
+    vectors: bool,
+    group: ParamGroup,
+}
+
+impl Penalty {
+    fn try_new(lambda: f64) -> Result<Self, ConfigError> {
+        not_negative("lambda", lambda)?;
+        Ok(Self {
+            lambda,
+            vectors: true,
+            group: ParamGroup::all(),
+        })
+    }
+
+    #[track_caller]
+    fn per_example(mut self, examples: usize) -> Self {
+        assert!(examples > 0, "examples must be at least 1, but is 0");
+        self.lambda /= examples as f64;
+        self
+    }
+
+    fn of<M: Module>(&self, module: &M, term: Term) -> Tensor<1> {
+        let mut terms = Terms {
+            penalty: self,
+            term,
+            sum: Sum::default(),
+        };
+        walk(module, &mut terms);
+        terms.sum.or_zero(module) * self.lambda
+    }
+}
+
+/// What one weight adds to the sum.
+#[derive(Clone, Copy)]
+enum Term {
+    HalfSquare,
+    Magnitude,
+}
+
+struct Terms<'a> {
+    penalty: &'a Penalty,
+    term: Term,
+    sum: Sum,
+}
+
+impl Visit for Terms<'_> {
+    fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
+        let Penalty { vectors, group, .. } = self.penalty;
+        let counts = (*vectors || D > 1) && group.matches(&parameter.id, Some(&place.path()));
+        let weight = parameter.val();
+        if !counts || !weight.is_require_grad() {
+            return;
+        }
+        let weight = in_full_precision(weight);
+        self.sum.add(match self.term {
+            Term::HalfSquare => weight.square().sum() * 0.5,
+            Term::Magnitude => weight.abs().sum(),
+        });
+    }
+}
