@@ -4,10 +4,14 @@
 //! cargo bench --bench step                      # flex
 //! cargo bench --bench step --features ndarray   # flex and ndarray
 //! ```
+//!
+//! benches/gpu.rs has the GPU, which takes a step without being waited for.
 
 mod common;
 #[path = "common/devices.rs"]
 mod devices;
+#[path = "common/networks.rs"]
+mod networks;
 
 use std::time::Duration;
 
@@ -20,71 +24,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use common::{Parameters, Shapes};
 use devices::devices;
-
-/// The 148 tensors of a GPT-2 of 12 layers, 256 wide, over 8,192 tokens.
-fn transformer() -> Shapes {
-    const WIDTH: usize = 256;
-    let mut shapes = Shapes::default();
-    for _ in 0..12 {
-        for [inputs, outputs] in [[1, 3], [1, 1], [1, 4], [4, 1]] {
-            shapes.matrices.push([inputs * WIDTH, outputs * WIDTH]);
-            shapes.vectors.push([outputs * WIDTH]);
-        }
-        shapes.vectors.extend([[WIDTH]; 4]);
-    }
-    shapes.matrices.extend([[8192, WIDTH], [1024, WIDTH]]);
-    shapes.vectors.extend([[WIDTH]; 2]);
-    shapes
-}
-
-/// The 161 tensors of a ResNet-50.
-fn resnet_50() -> Shapes {
-    let mut shapes = Shapes::default();
-    let mut convolution = |inputs: usize, outputs: usize, side: usize| {
-        shapes.kernels.push([outputs, inputs, side, side]);
-        shapes.vectors.extend([[outputs]; 2]);
-    };
-    convolution(3, 64, 7);
-    let mut inputs = 64;
-    for (width, blocks) in [(64, 3), (128, 4), (256, 6), (512, 3)] {
-        for block in 0..blocks {
-            convolution(inputs, width, 1);
-            convolution(width, width, 3);
-            convolution(width, 4 * width, 1);
-            if block == 0 {
-                convolution(inputs, 4 * width, 1);
-            }
-            inputs = 4 * width;
-        }
-    }
-    shapes.matrices.push([2048, 1000]);
-    shapes.vectors.push([1000]);
-    shapes
-}
-
-/// How many tensors, and how many numbers in them.
-fn size(shapes: &Shapes) -> (usize, usize) {
-    fn of_rank<const D: usize>(shapes: &[[usize; D]]) -> (usize, usize) {
-        (
-            shapes.len(),
-            shapes
-                .iter()
-                .map(|shape| shape.iter().product::<usize>())
-                .sum(),
-        )
-    }
-    let Shapes {
-        vectors,
-        matrices,
-        kernels,
-    } = shapes;
-    let ranks = [of_rank(vectors), of_rank(matrices), of_rank(kernels)];
-    ranks
-        .into_iter()
-        .fold((0, 0), |(a, b), (tensors, parameters)| {
-            (a + tensors, b + parameters)
-        })
-}
+use networks::{resnet_50, transformer};
 
 fn optimizers() -> [(&'static str, ModuleOptimizer); 4] {
     let penalty = WeightDecayConfig { penalty: 1e-4 };
@@ -123,8 +63,7 @@ fn step(criterion: &mut Criterion) {
         for (name, shapes) in &models {
             let model = Parameters::random(shapes, &device);
             let gradients = Parameters::random(shapes, &device);
-            let (tensors, parameters) = size(shapes);
-            let parameters = parameters as u64;
+            let (tensors, parameters) = (shapes.tensors(), shapes.parameters() as u64);
             println!("{name}: {tensors} tensors, {parameters} parameters");
 
             let mut group = criterion.benchmark_group(format!("{backend}/{name}"));

@@ -29,6 +29,22 @@ impl Shapes {
             ..Self::default()
         }
     }
+
+    #[allow(dead_code, reason = "not every benchmark counts them")]
+    pub fn tensors(&self) -> usize {
+        self.vectors.len() + self.matrices.len() + self.kernels.len()
+    }
+
+    #[allow(dead_code, reason = "not every benchmark counts them")]
+    pub fn parameters(&self) -> usize {
+        fn of_rank<const D: usize>(shapes: &[[usize; D]]) -> usize {
+            shapes
+                .iter()
+                .flat_map(|shape| shape.iter().copied().reduce(|a, b| a * b))
+                .sum()
+        }
+        of_rank(&self.vectors) + of_rank(&self.matrices) + of_rank(&self.kernels)
+    }
 }
 
 impl Parameters {
@@ -50,7 +66,7 @@ impl Parameters {
 
     /// Gradients with the values of `from`, in memory of their own, as the backward pass leaves
     /// them.
-    fn gradients(&self, from: &Self) -> GradientsParams {
+    pub fn gradients(&self, from: &Self) -> GradientsParams {
         let mut gradients = GradientsParams::new();
         fn register<const D: usize>(
             gradients: &mut GradientsParams,
@@ -67,6 +83,7 @@ impl Parameters {
         gradients
     }
 
+    #[allow(dead_code, reason = "benches/gpu.rs times in its own way")]
     /// Takes `steps` steps, with a clone of the model alive, as in the `Learner`, and hands each
     /// step's time to `record`.
     pub fn time_steps(

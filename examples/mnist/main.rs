@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<(), String> {
         digits.test.len()
     );
     device.seed(settings.seed);
-    let initial = Classifier::new(settings.model, &device.clone().autodiff());
+    let initial = Classifier::new(settings, &device.clone().autodiff());
     let train = |name: &OptimizerName| training::train(*name, options, &digits, &initial, &device);
     let runs = options
         .optimizer
@@ -108,7 +108,7 @@ fn prepare(options: &Options) -> Result<(), String> {
     {
         fs::remove_file(file).map_err(|error| failed(file, error))?;
     }
-    for name in [OptimizerName::AdamL2, OptimizerName::AdamW] {
+    for name in OptimizerName::ALL {
         let folder = out.join(name.as_str());
         if folder.exists() && before.is_none() {
             return Err(format!(

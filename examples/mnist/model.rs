@@ -4,18 +4,22 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use burn_decay::{L1Penalty, L2Penalty};
 
 use crate::data::{Batch, CLASSES, SIDE};
 use crate::metric::Evaluation;
-use crate::options::ModelName;
+use crate::options::{ModelName, Penalty, Settings};
 
 #[derive(Module, Debug)]
 pub struct Classifier {
     network: Network,
+    dropout: Dropout,
+    #[module(skip)]
+    penalties: Vec<Penalty>,
 }
 
 #[derive(Module, Debug)]
@@ -45,19 +49,23 @@ struct Cnn {
 }
 
 impl Classifier {
-    pub fn new(model: ModelName, device: &Device) -> Self {
-        let network = match model {
+    pub fn new(settings: &Settings, device: &Device) -> Self {
+        let network = match settings.model {
             ModelName::Mlp => Network::Mlp(Mlp::new(device)),
             ModelName::Cnn => Network::Cnn(Cnn::new(device)),
         };
-        Self { network }
+        Self {
+            network,
+            dropout: DropoutConfig::new(settings.dropout).init(),
+            penalties: settings.penalty.clone(),
+        }
     }
 
     /// Images of shape [batch, 28, 28] to logits of shape [batch, 10].
     fn forward(&self, images: Tensor<3>) -> Tensor<2> {
         match &self.network {
-            Network::Mlp(mlp) => mlp.forward(images),
-            Network::Cnn(cnn) => cnn.forward(images),
+            Network::Mlp(mlp) => mlp.forward(images, &self.dropout),
+            Network::Cnn(cnn) => cnn.forward(images, &self.dropout),
         }
     }
 
@@ -94,8 +102,8 @@ impl Mlp {
         }
     }
 
-    fn forward(&self, images: Tensor<3>) -> Tensor<2> {
-        let hidden = |x, layer: &Linear| relu(layer.forward(x));
+    fn forward(&self, images: Tensor<3>, dropout: &Dropout) -> Tensor<2> {
+        let hidden = |x, layer: &Linear| dropout.forward(relu(layer.forward(x)));
         self.output
             .forward(self.hidden.iter().fold(images.flatten(1, 2), hidden))
     }
@@ -117,14 +125,24 @@ impl Cnn {
         }
     }
 
-    fn forward(&self, images: Tensor<3>) -> Tensor<2> {
+    fn forward(&self, images: Tensor<3>, dropout: &Dropout) -> Tensor<2> {
         let convolve = |x, layer: &Conv2d| self.pool.forward(relu(layer.forward(x)));
         let features = self
             .convolutions
             .iter()
             .fold(images.unsqueeze_dim(1), convolve);
-        self.output
-            .forward(relu(self.hidden.forward(features.flatten(1, 3))))
+        let hidden = relu(self.hidden.forward(features.flatten(1, 3)));
+        self.output.forward(dropout.forward(hidden))
+    }
+}
+
+impl Penalty {
+    /// The term of the loss.
+    fn of(self, model: &Classifier) -> Tensor<1> {
+        match self {
+            Self::L1(lambda) => L1Penalty::new(lambda).with_vectors(false).of(model),
+            Self::L2(lambda) => L2Penalty::new(lambda).with_vectors(false).of(model),
+        }
     }
 }
 
@@ -134,7 +152,9 @@ impl TrainStep for Classifier {
 
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
         let item = self.classify(batch);
-        TrainOutput::new(self, item.loss.backward(), item)
+        let penalized = |loss, penalty: &Penalty| loss + penalty.of(self);
+        let loss = self.penalties.iter().fold(item.loss.clone(), penalized);
+        TrainOutput::new(self, loss.backward(), item)
     }
 }
 

@@ -34,14 +34,15 @@ impl Summary {
     pub fn new(runs: &[Run], options: &Options) -> Self {
         let settings = &options.settings;
         let row = |run: &Run| {
+            let lambda = run.optimizer.lambda(settings);
             let (l2_penalty, weight_decay) = match run.optimizer {
-                OptimizerName::AdamL2 => (Some(settings.l2_penalty), None),
-                OptimizerName::AdamW => (None, Some(settings.weight_decay)),
+                OptimizerName::AdamL2 | OptimizerName::SgdL2 => (Some(lambda), None),
+                OptimizerName::AdamW | OptimizerName::SgdW => (None, Some(lambda)),
             };
             let last = run.history.last().expect("a run has at least one epoch");
             Row {
                 optimizer: run.optimizer.as_str(),
-                learning_rate: settings.learning_rate,
+                learning_rate: run.optimizer.learning_rate(settings),
                 l2_penalty,
                 weight_decay,
                 epochs: run.history.len(),
@@ -105,8 +106,13 @@ pub fn draw(runs: &[Run], path: &Path) -> Result<(), String> {
     write_whole(path, |path| draw_panels(runs, path))
 }
 
-/// Blue and vermilion of Okabe and Ito, which colour-blind people tell apart.
-const COLORS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
+/// Of Okabe and Ito, which colour-blind people tell apart: blue, vermilion, green and purple.
+const COLORS: [RGBColor; 4] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+];
 
 /// One line of a panel: what it shows of an epoch, and how strongly.
 struct Curve {

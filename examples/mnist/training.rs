@@ -6,21 +6,29 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::lr_scheduler::LrSchedulerRecord;
+use burn::lr_scheduler::constant::ConstantLr;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::prelude::*;
 use burn::store::ModuleRecord;
 use burn::train::logger::{FileMetricLogger, MetricLogger};
-use burn::train::metric::store::Split;
+use burn::train::metric::store::{Aggregate, Direction, EventStoreClient, Split};
 use burn::train::metric::{AccuracyMetric, LossMetric, NumericEntry};
-use burn::train::{ExecutionStrategy, Learner, SupervisedTraining};
-use burn_decay::{AdamL2Config, AdamWConfig};
+use burn::train::{
+    EarlyStoppingStrategy, ExecutionStrategy, Learner, MetricEarlyStoppingStrategy,
+    StoppingCondition, SupervisedTraining,
+};
+use burn_decay::{
+    AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, SgdL2Config, SgdWConfig,
+};
 
 use crate::data::{Digits, test_loader, train_loader};
 use crate::lines::Lines;
 use crate::metric::WeightNormMetric;
 use crate::model::Classifier;
-use crate::options::{OptimizerName, Options, Settings};
+use crate::options::{OptimizerName, Options, ScheduleName, Settings};
 
 pub struct Run {
     pub optimizer: OptimizerName,
@@ -40,15 +48,38 @@ pub struct Epoch {
 
 impl OptimizerName {
     pub fn init(self, settings: &Settings) -> Result<ModuleOptimizer, String> {
+        let lambda = self.lambda(settings);
+        let momentum = Some(MomentumConfig::new().with_dampening(0.0));
         let optimizer = match self {
-            Self::AdamL2 => AdamL2Config::new()
-                .with_l2_penalty(settings.l2_penalty)
+            Self::AdamL2 => AdamL2Config::new().with_l2_penalty(lambda).try_init(),
+            Self::AdamW => AdamWConfig::new().with_weight_decay(lambda).try_init(),
+            Self::SgdL2 => SgdL2Config::new()
+                .with_l2_penalty(lambda)
+                .with_momentum(momentum)
                 .try_init(),
-            Self::AdamW => AdamWConfig::new()
-                .with_weight_decay(settings.weight_decay)
+            Self::SgdW => SgdWConfig::new()
+                .with_weight_decay(lambda)
+                .with_momentum(momentum)
                 .try_init(),
         };
         optimizer.map_err(|error| error.to_string())
+    }
+}
+
+impl ScheduleName {
+    /// The schedule over `steps` steps.
+    fn init(self, learning_rate: f64, steps: usize) -> Result<ModuleLrScheduler, String> {
+        match self {
+            Self::Constant => Ok(ConstantLr::new(learning_rate).into()),
+            Self::Cosine => CosineAnnealingLrSchedulerConfig::new(learning_rate, steps).init(),
+            Self::WarmRestarts => {
+                let first_cycle = steps.div_ceil(3);
+                CosineWarmRestartsLrSchedulerConfig::new(learning_rate, first_cycle)
+                    .with_cycle_factor(2)
+                    .try_init()
+                    .map_err(|error| error.to_string())
+            }
+        }
     }
 }
 
@@ -67,18 +98,19 @@ pub fn train(
     let epochs_done = last_checkpoint(&folder.join("checkpoint"))?;
     let mut seconds = None;
 
-    if epochs_done < Some(*epochs) {
-        let done = epochs_done.unwrap_or(0);
+    let done = epochs_done.unwrap_or(0);
+    let stopped = match settings.early_stopping {
+        Some(patience) => has_stopped(&read_history(&folder, done)?, patience),
+        None => false,
+    };
+
+    if done < *epochs && !stopped {
         let steps = epochs * digits.train.len().div_ceil(settings.batch_size);
-        let schedule =
-            CosineAnnealingLrSchedulerConfig::new(settings.learning_rate, steps).init()?;
+        let schedule = settings
+            .schedule
+            .init(name.learning_rate(settings), steps)?;
         let learner = Learner::new(initial.clone(), name.init(settings)?, schedule);
-        let batches = train_loader(
-            digits.train.clone(),
-            settings.batch_size,
-            settings.seed,
-            done,
-        );
+        let batches = train_loader(digits.train.clone(), settings, done);
         let mut training =
             SupervisedTraining::new(&folder, batches, test_loader(digits.test.clone()))
                 .with_training_strategy(ExecutionStrategy::single(device.clone()).into())
@@ -93,6 +125,9 @@ pub fn train(
                 .num_epochs(*epochs);
         if let Some(epoch) = epochs_done {
             training = training.checkpoint(epoch);
+        }
+        if let Some(patience) = settings.early_stopping {
+            training = training.early_stopping(EarlyStopping::new(patience, done));
         }
         if !std::io::stdout().is_terminal() {
             training = training.renderer(Box::new(Lines::default()));
@@ -109,14 +144,58 @@ pub fn train(
         seconds = epochs_done.is_none().then(|| start.elapsed().as_secs_f64());
     }
 
-    let history = (1..=*epochs)
-        .map(|epoch| read_epoch(&folder, epoch))
-        .collect::<Result<_, _>>()?;
+    let last = last_checkpoint(&folder.join("checkpoint"))?.unwrap_or(0);
     Ok(Run {
         optimizer: name,
-        history,
+        history: read_history(&folder, last.min(*epochs))?,
         seconds,
     })
+}
+
+fn read_history(folder: &Path, epochs: usize) -> Result<Vec<Epoch>, String> {
+    (1..=epochs)
+        .map(|epoch| read_epoch(folder, epoch))
+        .collect()
+}
+
+/// Whether the test loss has not been better than before for `patience` epochs.
+fn has_stopped(history: &[Epoch], patience: usize) -> bool {
+    let losses = || history.iter().map(|epoch| epoch.test_loss);
+    let best = losses().fold(f64::MAX, f64::min);
+    let best_epoch = losses().position(|loss| loss == best).unwrap_or(0);
+    history.len() > best_epoch + patience
+}
+
+/// Burn's early stopping, which a resumed run shows the epochs of before.
+#[derive(Clone)]
+struct EarlyStopping {
+    strategy: MetricEarlyStoppingStrategy,
+    unseen: usize,
+}
+
+impl EarlyStopping {
+    fn new(patience: usize, epochs_done: usize) -> Self {
+        let strategy = MetricEarlyStoppingStrategy::new(
+            &LossMetric::new(),
+            Aggregate::Mean,
+            Direction::Lowest,
+            Split::Valid,
+            StoppingCondition::NoImprovementSince { n_epochs: patience },
+        );
+        Self {
+            strategy,
+            unseen: epochs_done,
+        }
+    }
+}
+
+impl EarlyStoppingStrategy for EarlyStopping {
+    fn should_stop(&mut self, epoch: usize, store: &EventStoreClient) -> bool {
+        for before in 1..=core::mem::take(&mut self.unseen) {
+            self.strategy.should_stop(before, store);
+        }
+        self.strategy.should_stop(epoch, store)
+    }
 }
 
 /// The last epoch whose checkpoint is whole: a run that was killed may have left half of one.
