@@ -4,10 +4,10 @@
 //! Two families of optimizers, as *Decoupled Weight Decay Regularization* (Loshchilov and Hutter,
 //! ICLR 2019, [arXiv 1711.05101](https://arxiv.org/abs/1711.05101)) tells them apart:
 //!
-//! | | the decay | the step, with `u` Adam's update |
+//! | | the decay | the step, with `u` the update of Adam or SGD |
 //! | --- | --- | --- |
-//! | [`AdamL2`] | coupled: the penalty `λ/2·‖θ‖²` is a part of the gradient | `θ ← θ - u(g + λθ)` |
-//! | [`AdamW`] | decoupled: it goes past the moments | `θ ← θ - (δθ + u(g))` |
+//! | [`AdamL2`], [`SgdL2`] | coupled: the penalty `λ/2·‖θ‖²` is a part of the gradient | `θ ← θ - u(g + λθ)` |
+//! | [`AdamW`], [`SgdW`] | decoupled: it goes past the moments | `θ ← θ - (δθ + u(g))` |
 //!
 //! They are Burn optimizers: they go into a [`ModuleOptimizer`](burn::optim::ModuleOptimizer), a
 //! `Learner` or a loop of your own, and into Burn's checkpoints.
@@ -39,16 +39,29 @@
 //! moments once, and writes the new weight into the gradient's memory: nothing is allocated. A
 //! tensor that someone else still holds is copied first, never changed.
 //!
+//! # What goes with them
+//!
+//! - [`DecayScaling`]: whether the learning rate scales the decay, or the schedule alone, and
+//!   [`normalized_weight_decay`] for runs of any length
+//! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule with warm restarts, for AdamWR and SGDWR
+//! - [`L2Penalty`] and [`L1Penalty`]: penalties as terms of the loss
+//! - [`Undecayed`]: the group of parameters that one leaves undecayed
+//! - [`clip_grad_norm`]: clipping by the norm over all gradients
+//!
+//! The [`guide`] has a page for each topic.
+//!
 //! # Backends
 //!
 //! | feature | backend | form of the step |
 //! | --- | --- | --- |
 //! | `flex` (default) | `burn-flex` | one pass: f32, f64, f16, bf16 |
 //! | `ndarray` | `burn-ndarray` | one pass: f32, f64 |
+//! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` | CubeCL's runtimes | one kernel: what the device has of f32, f64, f16, bf16 |
 //! | – | any other that is on in Burn | portable: Burn's tensor operations |
 //!
-//! Every form gives the same results, up to rounding. Parameters of half precision are updated in
-//! f32, in which their moments are kept.
+//! With `fusion` (default, as in Burn) the kernel is an operation of Burn's fusion stream, and else
+//! launched at once; nothing waits for the device. Every form gives the same results, up to
+//! rounding. Parameters of half precision are updated in f32, in which their moments are kept.
 #![warn(missing_docs)]
 
 mod adam;
@@ -57,6 +70,7 @@ mod adamw;
 mod clip;
 mod config;
 mod decay;
+pub mod guide;
 mod parameters;
 mod penalty;
 mod record;

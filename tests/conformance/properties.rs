@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::data::{noise, to_f32};
-use crate::forms::{Run, State, pairs, tensor, values};
+use crate::forms::{Form, Run, State, pairs, tensor, values};
 use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd};
 
 /// How a tensor of some shape comes to lie in memory.
@@ -285,9 +285,12 @@ fn assert_averages_close(pair: [Option<Vec<f64>>; 2], tolerance: impl Fn(usize) 
     }
 }
 
+/// In the portable form on a CPU alone: some of Burn's operations on CubeCL panic on nothing.
 #[test]
 fn empty_tensors_take_steps() {
-    for form in pairs().into_iter().flatten() {
+    let [_, portable] = pairs().swap_remove(0);
+    let own = pairs().into_iter().map(|[form, _]| form);
+    for form in own.chain([portable]) {
         let adam = AdamWConfig::new().with_amsgrad(true).build();
         let empty = || Tensor::<2>::zeros([0, 3], &form.device);
         let (parameter, state) = adam.step(0.1, empty(), empty(), None);
@@ -309,6 +312,36 @@ fn scalars_take_steps() {
     };
     let [actual, expected] = [Device::flex(), Device::flex().autodiff()].map(|d| two_steps(&d));
     assert_close(&actual, &expected, |value| 1e-6 * value.abs());
+}
+
+/// A GPU counts its groups of threads to 65,535 in one direction; this takes two.
+#[test]
+fn more_numbers_than_one_dispatch_dimension_takes() {
+    const COUNT: usize = 17_000_003;
+    let numbers = |seed: u64| -> Vec<f32> {
+        (0..COUNT as u64)
+            .map(|i| (i.wrapping_mul(2 * seed + 40_503) % 4093) as f32 / 2046.0 - 1.0)
+            .collect()
+    };
+    let [theta, g] = [1, 2].map(numbers);
+    let adam = AdamWConfig::new().with_weight_decay(0.1).build();
+    let step = |form: &Form| {
+        let [theta, g] = [&theta, &g].map(|numbers| tensor(numbers, [COUNT], &form.device));
+        adam.step(0.1, theta, g, None).0
+    };
+    let forms = pairs().into_iter().map(|[form, _]| step(&form));
+    let results: Vec<Vec<f32>> = forms
+        .map(|result| {
+            result
+                .into_data()
+                .try_into_vec()
+                .expect("the data is in f32")
+        })
+        .collect();
+    for other in &results[1..] {
+        let apart = results[0].iter().zip(other).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-6);
+    }
 }
 
 /// Long enough for several threads, and no multiple of anything.
