@@ -17,25 +17,36 @@ use std::time::Duration;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
-use burn_decay::{AdamL2Config, AdamWConfig};
+use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use common::{Parameters, Shapes};
 use devices::devices;
 use networks::{resnet_50, transformer};
 
-fn optimizers() -> [(&'static str, ModuleOptimizer); 4] {
+fn optimizers() -> [(&'static str, ModuleOptimizer); 7] {
     let penalty = WeightDecayConfig { penalty: 1e-4 };
+    let momentum = || Some(MomentumConfig::new());
+    let burns_sgd = SgdConfig::new().with_momentum(momentum());
     [
         (
             "AdamL2, Burn's",
-            AdamConfig::new().with_weight_decay(Some(penalty)).init(),
+            AdamConfig::new()
+                .with_weight_decay(Some(penalty.clone()))
+                .init(),
         ),
         ("AdamL2", AdamL2Config::new().init()),
         ("AdamW, Burn's", burn::optim::AdamWConfig::new().init()),
         ("AdamW", AdamWConfig::new().init()),
+        (
+            "Sgd, Burn's",
+            burns_sgd.with_weight_decay(Some(penalty.clone())).init(),
+        ),
+        ("SgdL2", SgdL2Config::new().with_momentum(momentum()).init()),
+        ("SgdW", SgdWConfig::new().with_momentum(momentum()).init()),
     ]
 }
 
@@ -70,7 +81,7 @@ fn step(criterion: &mut Criterion) {
             group
                 .sample_size(20)
                 .measurement_time(Duration::from_secs(3));
-            // Reads of θ, g, m and v, writes of θ, m and v, in f32.
+            // Reads of θ, g, m and v, writes of θ, m and v, in f32; SGD has no v.
             let bytes = Throughput::ElementsAndBytes {
                 elements: parameters,
                 bytes: 28 * parameters,

@@ -5,7 +5,9 @@
 //! cargo run --release --example mnist -- --help
 //! ```
 
-mod data;
+mod batches;
+mod digits;
+mod files;
 mod lines;
 mod metric;
 mod model;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 use burn::prelude::*;
 use clap::Parser;
 
-use data::Digits;
+use digits::{Digits, without_panicking};
 use model::Classifier;
 use options::{OptimizerName, Options, Settings};
 use report::Summary;
@@ -121,18 +123,5 @@ fn prepare(options: &Options) -> Result<(), String> {
         }
     }
     let text = serde_json::to_string_pretty(settings).map_err(|error| error.to_string())?;
-    report::write_whole(&file, |path| fs::write(path, text + "\n"))
-}
-
-/// The value of `f`, or, where it panics, one line that says of what.
-fn without_panicking<T>(of: &str, f: impl FnOnce() -> T) -> Result<T, String> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    std::panic::set_hook(hook);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("{of}: {}", text.unwrap_or("failed"))
-    })
+    files::write_whole(&file, |path| fs::write(path, text + "\n"))
 }

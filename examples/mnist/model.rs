@@ -10,7 +10,8 @@ use burn::tensor::activation::relu;
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use burn_decay::{L1Penalty, L2Penalty};
 
-use crate::data::{Batch, CLASSES, SIDE};
+use crate::batches::Batch;
+use crate::digits::{CLASSES, SIDE};
 use crate::metric::Evaluation;
 use crate::options::{ModelName, Penalty, Settings};
 

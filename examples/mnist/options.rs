@@ -7,6 +7,8 @@ use burn_decay::L2Penalty;
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::digits::Data;
+
 /// Train an MNIST classifier under the L2 penalty and under decoupled weight decay.
 ///
 /// The runs start from the same weights and see the same batches. The device is Burn's choice;
@@ -201,24 +203,6 @@ impl FromStr for Penalty {
 pub enum ModelName {
     Mlp,
     Cnn,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Data {
-    Embedded,
-    Full,
-    Folder(PathBuf),
-}
-
-impl From<&str> for Data {
-    fn from(name: &str) -> Self {
-        match name {
-            "embedded" => Self::Embedded,
-            "full" => Self::Full,
-            folder => Self::Folder(folder.into()),
-        }
-    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use plotters::style::register_font;
 use serde::Serialize;
 
+use crate::files::write_whole;
 use crate::options::{OptimizerName, Options};
 use crate::training::{Epoch, Run};
 
@@ -81,22 +82,6 @@ impl Summary {
         let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         write_whole(path, |path| fs::write(path, text + "\n"))
     }
-}
-
-/// Lets `write` fill a file beside `path`, which then takes its place: no half of it is ever seen.
-pub fn write_whole<E: core::fmt::Display>(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<(), String> {
-    let failed = |error: String| format!("{}: {error}", path.display());
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let unfinished = path.with_file_name(format!(".{name}"));
-    let unfinished = unfinished.with_extension(path.extension().unwrap_or_default());
-    write(&unfinished).map_err(|error| failed(error.to_string()))?;
-    fs::rename(&unfinished, path).map_err(|error| failed(error.to_string()))
 }
 
 /// Draws loss, accuracy and weight norm over the epochs.

@@ -24,7 +24,8 @@ use burn_decay::{
     AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, SgdL2Config, SgdWConfig,
 };
 
-use crate::data::{Digits, test_loader, train_loader};
+use crate::batches::{test_loader, train_loader};
+use crate::digits::Digits;
 use crate::lines::Lines;
 use crate::metric::WeightNormMetric;
 use crate::model::Classifier;

@@ -67,14 +67,17 @@ pub fn one_pass_forms() -> impl Iterator<Item = Form> {
     forms.filter(|form| ["flex", "ndarray"].contains(&form.name))
 }
 
+/// All forms but the portable one on a GPU, which is Burn's operations there more than ours, and slow.
 pub fn forms() -> Vec<Form> {
-    pairs().into_iter().flatten().collect()
+    let forms = pairs().into_iter().flatten();
+    forms
+        .filter(|form| form.name != "portable on wgpu")
+        .collect()
 }
 
 /// The devices that a `ModuleOptimizer` takes: it steps on their inner devices, which have a form.
 pub fn devices() -> impl Iterator<Item = Device> {
-    let devices = forms().into_iter().map(|form| form.device);
-    devices.filter(Device::is_autodiff)
+    pairs().into_iter().map(|[_, portable]| portable.device)
 }
 
 /// Those of them that compute in f64.

@@ -1,0 +1,201 @@
+//! One training run: the same weights and batches for every point of the maps.
+
+use burn::module::Module;
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdL2Config, SgdWConfig};
+
+use crate::digits::{CLASSES, Digit, Digits, SIDE};
+use crate::options::{OptimizerName, Settings};
+use crate::results::{Outcome, Point};
+
+const HIDDEN: usize = 128;
+const BATCH: usize = 50;
+
+/// 784-128-10.
+#[derive(Module, Debug)]
+struct Network {
+    hidden: Linear,
+    output: Linear,
+}
+
+impl Network {
+    fn new(device: &Device) -> Self {
+        Self {
+            hidden: LinearConfig::new(SIDE * SIDE, HIDDEN).init(device),
+            output: LinearConfig::new(HIDDEN, CLASSES).init(device),
+        }
+    }
+
+    fn forward(&self, images: Tensor<2>) -> Tensor<2> {
+        self.output.forward(relu(self.hidden.forward(images)))
+    }
+}
+
+/// What all runs share: the digits, and for each seed the first weights and the order of the images.
+pub struct Problem {
+    device: Device,
+    train: Vec<Digit>,
+    test: Vec<Digit>,
+    epochs: usize,
+    starts: Vec<Start>,
+}
+
+struct Start {
+    network: Network,
+    /// The images' order in each epoch.
+    orders: Vec<Vec<usize>>,
+}
+
+impl Problem {
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let Digits { mut train, test } = Digits::load(&settings.data)?;
+        if settings.train_size > train.len() {
+            return Err(format!(
+                "--train-size: there are {} training images, not {}",
+                train.len(),
+                settings.train_size
+            ));
+        }
+        train.truncate(settings.train_size);
+        let device = Device::flex();
+        let start = |seed| {
+            device.seed(seed as u64);
+            let network = Network::new(&device.clone().autodiff());
+            // Weights are drawn when they are first looked at, which must not be a run's business.
+            network.forward(Tensor::zeros([1, SIDE * SIDE], &device.clone().autodiff()));
+            let order = |epoch| shuffled(train.len(), (seed * settings.epochs + epoch) as u64);
+            Start {
+                network,
+                orders: (0..settings.epochs).map(order).collect(),
+            }
+        };
+        Ok(Self {
+            starts: (0..settings.seeds).map(start).collect(),
+            device,
+            train,
+            test,
+            epochs: settings.epochs,
+        })
+    }
+
+    /// Trains a network at one point of a map.
+    pub fn run(&self, point: &Point, learning_rate: f64, lambda: f64) -> Outcome {
+        let start = &self.starts[point.seed];
+        let device = self.device.clone().autodiff();
+        let loss_function = CrossEntropyLossConfig::new().init(&device);
+        let mut network = start.network.clone();
+        let mut optimizer = point.optimizer.init(learning_rate, lambda);
+        let steps_per_epoch = self.train.len().div_ceil(BATCH);
+        let steps = self.epochs * steps_per_epoch;
+
+        for (epoch, order) in start.orders.iter().enumerate() {
+            let mut last_loss = 0.0;
+            for (i, batch) in order.chunks(BATCH).enumerate() {
+                let digits = batch.iter().map(|digit| &self.train[*digit]);
+                let (images, labels) = tensors(digits, &device);
+                let loss = loss_function.forward(network.forward(images), labels);
+                last_loss = loss.clone().into_scalar();
+
+                let turn = (epoch * steps_per_epoch + i) as f64 / steps as f64;
+                let schedule = (1.0 + (core::f64::consts::PI * turn).cos()) / 2.0;
+                let gradients = GradientsParams::from_grads(loss.backward(), &network);
+                network = optimizer.step(schedule * learning_rate, network, gradients);
+            }
+            // What has become infinite does not come back.
+            if !f64::is_finite(last_loss) {
+                return Outcome {
+                    test_error: 1.0 - 1.0 / CLASSES as f64,
+                    diverged: true,
+                };
+            }
+        }
+        Outcome {
+            test_error: self.test_error(&network.valid()),
+            diverged: false,
+        }
+    }
+
+    fn test_error(&self, network: &Network) -> f64 {
+        let (images, labels) = tensors(self.test.iter(), &self.device);
+        let guesses = network.forward(images).argmax(1).flatten::<1>(0, 1);
+        let wrong: i64 = guesses.not_equal(labels).int().sum().into_scalar();
+        wrong as f64 / self.test.len() as f64
+    }
+}
+
+/// The images, each a row of mean 0 and variance 1 over all of MNIST, and their labels.
+fn tensors<'a>(
+    digits: impl Iterator<Item = &'a Digit> + Clone,
+    device: &Device,
+) -> (Tensor<2>, Tensor<1, Int>) {
+    const MEAN: f32 = 0.1307;
+    const DEVIATION: f32 = 0.3081;
+    let normalize = |pixel: &u8| (f32::from(*pixel) / 255.0 - MEAN) / DEVIATION;
+    let pixels = digits.clone().flat_map(|digit| &digit.pixels);
+    let pixels: Vec<f32> = pixels.map(normalize).collect();
+    let labels: Vec<i32> = digits.map(|digit| i32::from(digit.label)).collect();
+    let shape = [labels.len(), SIDE * SIDE];
+    (
+        Tensor::from_data(TensorData::new(pixels, shape), device),
+        Tensor::from_ints(labels.as_slice(), device),
+    )
+}
+
+/// The numbers below `count` in an order that the seed gives (Fisher and Yates, with SplitMix64).
+fn shuffled(count: usize, seed: u64) -> Vec<usize> {
+    let mut state = seed;
+    let mut random = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let mut order: Vec<usize> = (0..count).collect();
+    for i in (1..count).rev() {
+        order.swap(i, (random() % (i as u64 + 1)) as usize);
+    }
+    order
+}
+
+impl OptimizerName {
+    fn init(self, max_lr: f64, lambda: f64) -> ModuleOptimizer {
+        let schedule = DecayScaling::Schedule { max_lr };
+        let momentum = Some(MomentumConfig::new().with_dampening(0.0));
+        match self {
+            Self::AdamL2 => AdamL2Config::torch().with_l2_penalty(lambda).init(),
+            Self::AdamW => AdamWConfig::torch()
+                .with_weight_decay(lambda)
+                .with_decay_scaling(schedule)
+                .init(),
+            Self::AdamWTorch => AdamWConfig::torch().with_weight_decay(lambda).init(),
+            Self::SgdL2 => SgdL2Config::new()
+                .with_l2_penalty(lambda)
+                .with_momentum(momentum)
+                .init(),
+            Self::SgdW => SgdWConfig::new()
+                .with_weight_decay(lambda)
+                .with_decay_scaling(schedule)
+                .with_momentum(momentum)
+                .init(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffle_keeps_every_number() {
+        let mut order = shuffled(100, 1);
+        assert_ne!(order, shuffled(100, 2));
+        order.sort_unstable();
+        assert_eq!(order, (0..100).collect::<Vec<_>>());
+    }
+}
