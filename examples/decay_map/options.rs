@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, num_args = 2, value_names = ["LOW", "HIGH"], value_parser = positive)]
     lambdas: Option<Vec<f64>>,
 
-    /// The passes over the training images [default: 30]
+    /// The passes over the training images [default: 100]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
 
@@ -184,7 +184,7 @@ impl Options {
         optimizers.retain(|optimizer| seen.insert(*optimizer));
         Ok(Settings {
             maps: optimizers.iter().map(map).collect::<Result<_, String>>()?,
-            epochs: number(self.epochs, 30, 30),
+            epochs: number(self.epochs, 100, 100),
             train_size: self.train_size as usize,
             seeds: number(self.seeds, 3, 1),
             data: self.data.clone(),

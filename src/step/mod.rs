@@ -24,6 +24,7 @@ mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
+#[cfg(any(feature = "one-pass", feature = "cubecl"))]
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
 
