@@ -59,7 +59,7 @@ pub struct Options {
     #[arg(long, default_value = "embedded", value_name = "embedded|full|DIR")]
     data: Data,
 
-    /// A first look: maps of 5 × 5, once each
+    /// A first look: maps of 5 × 5, of 60 epochs, once each
     #[arg(long)]
     quick: bool,
 }
@@ -184,7 +184,7 @@ impl Options {
         optimizers.retain(|optimizer| seen.insert(*optimizer));
         Ok(Settings {
             maps: optimizers.iter().map(map).collect::<Result<_, String>>()?,
-            epochs: number(self.epochs, 100, 100),
+            epochs: number(self.epochs, 100, 60),
             train_size: self.train_size as usize,
             seeds: number(self.seeds, 3, 1),
             data: self.data.clone(),

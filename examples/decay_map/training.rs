@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
@@ -16,23 +16,33 @@ use crate::results::{Outcome, Point};
 const HIDDEN: usize = 128;
 const BATCH: usize = 50;
 
-/// 784-128-10.
+/// 784-128-128-10, each hidden layer normalized.
+///
+/// As in the paper's networks, the norms take back the scale of the weights before them, so that
+/// the decay sets how far a step turns those weights, and not how large they are.
 #[derive(Module, Debug)]
 struct Network {
-    hidden: Linear,
+    hidden: [Linear; 2],
+    norms: [LayerNorm; 2],
     output: Linear,
 }
 
 impl Network {
     fn new(device: &Device) -> Self {
+        let linear = |inputs, outputs| LinearConfig::new(inputs, outputs);
+        let hidden = |inputs| linear(inputs, HIDDEN).with_bias(false).init(device);
         Self {
-            hidden: LinearConfig::new(SIDE * SIDE, HIDDEN).init(device),
-            output: LinearConfig::new(HIDDEN, CLASSES).init(device),
+            hidden: [SIDE * SIDE, HIDDEN].map(hidden),
+            norms: [(); 2].map(|()| LayerNormConfig::new(HIDDEN).init(device)),
+            output: linear(HIDDEN, CLASSES).init(device),
         }
     }
 
     fn forward(&self, images: Tensor<2>) -> Tensor<2> {
-        self.output.forward(relu(self.hidden.forward(images)))
+        let hidden =
+            |x, (linear, norm): (&Linear, &LayerNorm)| relu(norm.forward(linear.forward(x)));
+        let layers = self.hidden.iter().zip(&self.norms);
+        self.output.forward(layers.fold(images, hidden))
     }
 }
 
