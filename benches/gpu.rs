@@ -8,10 +8,10 @@
 //!
 //! A step only queues work, so that there are two times: the host's, until `step` returns, and the
 //! device's, until its work is done. Each is the median over rounds in which ours and Burn's take
-//! turns, with the quarters around it. Of the host's time a half is `ModuleOptimizer`'s own, so that
-//! the bare optimizers are timed too, on one small tensor. The device is waited for after every step: where steps
-//! follow each other with nothing between them, Burn's fusion does not find its way through the
-//! long queue, and its own AdamW takes ten times as long.
+//! turns, with the quarters around it. A part of the host's time is `ModuleOptimizer`'s own, so
+//! that the bare optimizers are timed too, on one small tensor. The device is waited for after every
+//! step, which favours Burn's own: where steps follow each other with nothing between them, Burn's
+//! fusion does not find its way through the long queue (benches/NOTES.md).
 
 mod common;
 #[path = "common/networks.rs"]

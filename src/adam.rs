@@ -33,7 +33,7 @@ impl Adam {
         parameter: Tensor<D>,
         gradient: Tensor<D>,
         state: Option<AdamState<D>>,
-    ) -> (Tensor<D>, AdamState<D>) {
+    ) -> (Tensor<D>, Option<AdamState<D>>) {
         let time = state.as_ref().map_or(1, |state| state.time + 1);
         let (m, v, max_v) = match state {
             Some(state) => (
@@ -59,7 +59,7 @@ impl Adam {
             moment_2,
             max_moment_2,
         };
-        (parameter, state)
+        (parameter, Some(state))
     }
 
     /// The scalars of step `time` for a parameter of rank `rank`.

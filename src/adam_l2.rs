@@ -1,10 +1,8 @@
 use burn::config::Config;
 use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::{LearningRate, Optimizer};
-use burn::tensor::{Device, Tensor};
 
 use crate::adam::{Adam, AdamState};
-use crate::config::{ConfigError, constructors};
+use crate::config::{ConfigError, optimizer};
 use crate::decay::{Coupling, Decay};
 
 /// Configuration of [`AdamL2`].
@@ -90,23 +88,4 @@ impl AdamL2Config {
     }
 }
 
-constructors!(AdamL2Config => AdamL2);
-
-impl Optimizer for AdamL2 {
-    type State<const D: usize> = AdamState<D>;
-
-    fn step<const D: usize>(
-        &self,
-        lr: LearningRate,
-        tensor: Tensor<D>,
-        grad: Tensor<D>,
-        state: Option<Self::State<D>>,
-    ) -> (Tensor<D>, Option<Self::State<D>>) {
-        let (tensor, state) = self.0.step(lr, tensor, grad, state);
-        (tensor, Some(state))
-    }
-
-    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.moved_to(device)
-    }
-}
+optimizer!(AdamL2Config => AdamL2, AdamState);

@@ -1,10 +1,8 @@
 use burn::config::Config;
 use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::{LearningRate, Optimizer};
-use burn::tensor::{Device, Tensor};
 
 use crate::adam::{Adam, AdamState};
-use crate::config::{ConfigError, constructors};
+use crate::config::{ConfigError, optimizer};
 use crate::decay::{Coupling, Decay, DecayScaling};
 
 /// Configuration of [`AdamW`].
@@ -98,23 +96,4 @@ impl AdamWConfig {
     }
 }
 
-constructors!(AdamWConfig => AdamW);
-
-impl Optimizer for AdamW {
-    type State<const D: usize> = AdamState<D>;
-
-    fn step<const D: usize>(
-        &self,
-        lr: LearningRate,
-        tensor: Tensor<D>,
-        grad: Tensor<D>,
-        state: Option<Self::State<D>>,
-    ) -> (Tensor<D>, Option<Self::State<D>>) {
-        let (tensor, state) = self.0.step(lr, tensor, grad, state);
-        (tensor, Some(state))
-    }
-
-    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.moved_to(device)
-    }
-}
+optimizer!(AdamWConfig => AdamW, AdamState);

@@ -108,17 +108,18 @@ pub(crate) fn module_optimizer(
     Ok(optimizer.with_grad_clipping(grad_clipping.init()))
 }
 
-/// The constructors that follow from a configuration's `try_build`.
+/// The constructors that follow from a configuration's `try_build`: of what is built, and of what
+/// a whole module takes.
 macro_rules! constructors {
-    ($config:ident => $optimizer:ident) => {
+    ($config:ident => $built:ident, $whole:ty, $what:literal, $try_init:expr) => {
         impl $config {
-            /// The optimizer of a whole module, with its gradient clipping.
+            #[doc = $what]
             ///
             /// # Errors
             ///
             /// Names the first field that is out of its range.
-            pub fn try_init(&self) -> Result<burn::optim::ModuleOptimizer, $crate::ConfigError> {
-                $crate::config::module_optimizer(self.try_build()?, self.grad_clipping.as_ref())
+            pub fn try_init(&self) -> Result<$whole, $crate::ConfigError> {
+                $try_init(self)
             }
 
             /// [`try_build`](Self::try_build) for a configuration that is known to be right.
@@ -127,7 +128,7 @@ macro_rules! constructors {
             ///
             /// Panics with the error of `try_build`.
             #[track_caller]
-            pub fn build(&self) -> $optimizer {
+            pub fn build(&self) -> $built {
                 self.try_build().unwrap_or_else(|error| panic!("{error}"))
             }
 
@@ -137,10 +138,47 @@ macro_rules! constructors {
             ///
             /// Panics with the error of `try_init`.
             #[track_caller]
-            pub fn init(&self) -> burn::optim::ModuleOptimizer {
+            pub fn init(&self) -> $whole {
                 self.try_init().unwrap_or_else(|error| panic!("{error}"))
             }
         }
     };
 }
 pub(crate) use constructors;
+
+/// An optimizer that wraps a rule with its way to decay, and the constructors of its configuration.
+macro_rules! optimizer {
+    ($config:ident => $optimizer:ident, $state:ident) => {
+        $crate::config::constructors!(
+            $config => $optimizer,
+            burn::optim::ModuleOptimizer,
+            "The optimizer of a whole module, with its gradient clipping.",
+            |config: &$config| {
+                let clipping = config.grad_clipping.as_ref();
+                $crate::config::module_optimizer(config.try_build()?, clipping)
+            }
+        );
+
+        impl burn::optim::Optimizer for $optimizer {
+            type State<const D: usize> = $state<D>;
+
+            fn step<const D: usize>(
+                &self,
+                lr: burn::optim::LearningRate,
+                tensor: burn::tensor::Tensor<D>,
+                grad: burn::tensor::Tensor<D>,
+                state: Option<Self::State<D>>,
+            ) -> (burn::tensor::Tensor<D>, Option<Self::State<D>>) {
+                self.0.step(lr, tensor, grad, state)
+            }
+
+            fn to_device<const D: usize>(
+                state: Self::State<D>,
+                device: &burn::tensor::Device,
+            ) -> Self::State<D> {
+                state.moved_to(device)
+            }
+        }
+    };
+}
+pub(crate) use optimizer;

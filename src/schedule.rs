@@ -3,7 +3,7 @@ use burn::optim::LearningRate;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 
-use crate::config::{ConfigError, at_least_one, positive, within};
+use crate::config::{ConfigError, at_least_one, constructors, positive, within};
 
 /// Configuration of [`CosineWarmRestartsLrScheduler`].
 ///
@@ -84,36 +84,14 @@ impl CosineWarmRestartsLrSchedulerConfig {
             step: 0,
         })
     }
-
-    /// The scheduler of a whole module.
-    ///
-    /// # Errors
-    ///
-    /// Names the first field that is out of its range.
-    pub fn try_init(&self) -> Result<ModuleLrScheduler, ConfigError> {
-        self.try_build().map(ModuleLrScheduler::new)
-    }
-
-    /// [`try_build`](Self::try_build) for a configuration that is known to be right.
-    ///
-    /// # Panics
-    ///
-    /// Panics with the error of `try_build`.
-    #[track_caller]
-    pub fn build(&self) -> CosineWarmRestartsLrScheduler {
-        self.try_build().unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// [`try_init`](Self::try_init) for a configuration that is known to be right.
-    ///
-    /// # Panics
-    ///
-    /// Panics with the error of `try_init`.
-    #[track_caller]
-    pub fn init(&self) -> ModuleLrScheduler {
-        self.try_init().unwrap_or_else(|error| panic!("{error}"))
-    }
 }
+
+constructors!(
+    CosineWarmRestartsLrSchedulerConfig => CosineWarmRestartsLrScheduler,
+    ModuleLrScheduler,
+    "The scheduler of a whole module.",
+    |config: &CosineWarmRestartsLrSchedulerConfig| config.try_build().map(ModuleLrScheduler::new)
+);
 
 impl CosineWarmRestartsLrScheduler {
     /// T_cur and T_i of the step that comes next.

@@ -1,10 +1,8 @@
 use burn::config::Config;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{LearningRate, Optimizer};
-use burn::tensor::{Device, Tensor};
 
-use crate::config::{ConfigError, constructors};
+use crate::config::{ConfigError, optimizer};
 use crate::decay::{Coupling, Decay, DecayScaling};
 use crate::sgd::{Sgd, SgdState};
 
@@ -81,22 +79,4 @@ impl SgdWConfig {
     }
 }
 
-constructors!(SgdWConfig => SgdW);
-
-impl Optimizer for SgdW {
-    type State<const D: usize> = SgdState<D>;
-
-    fn step<const D: usize>(
-        &self,
-        lr: LearningRate,
-        tensor: Tensor<D>,
-        grad: Tensor<D>,
-        state: Option<Self::State<D>>,
-    ) -> (Tensor<D>, Option<Self::State<D>>) {
-        self.0.step(lr, tensor, grad, state)
-    }
-
-    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.moved_to(device)
-    }
-}
+optimizer!(SgdWConfig => SgdW, SgdState);

@@ -48,8 +48,8 @@ pub struct Options {
     seeds: Option<u64>,
 
     /// The runs at a time [default: one a core]
-    #[arg(long, default_value_t = cores(), hide_default_value = true, value_parser = at_least_one)]
-    pub jobs: usize,
+    #[arg(long, default_value_t = cores(), hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub jobs: u64,
 
     /// Where decay_map.png, decay_map.csv, decay_map.json and runs.jsonl go
     #[arg(long, default_value = "decay-map-out", value_name = "DIR")]
@@ -64,16 +64,8 @@ pub struct Options {
     quick: bool,
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -201,6 +193,13 @@ fn logarithmic(low: f64, high: f64, count: usize) -> Vec<f64> {
 }
 
 impl Settings {
+    /// The axes of an optimizer's map.
+    pub fn map(&self, optimizer: OptimizerName) -> &Map {
+        let mut maps = self.maps.iter();
+        maps.find(|map| map.optimizer == optimizer)
+            .expect("the points of a sweep are of its maps")
+    }
+
     /// The option in which the two differ.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         let optimizers =

@@ -129,11 +129,7 @@ impl Results {
             let Some(outcome) = self.get(&point) else {
                 continue;
             };
-            let map = settings
-                .maps
-                .iter()
-                .find(|map| map.optimizer == point.optimizer)
-                .expect("the points are of the maps");
+            let map = settings.map(point.optimizer);
             csv += &format!(
                 "{},{},{:e},{:e},{},{}\n",
                 point.optimizer.as_str(),

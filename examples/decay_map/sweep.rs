@@ -15,7 +15,7 @@ pub fn run(
     settings: &Settings,
     problem: &Problem,
     results: &mut Results,
-    jobs: usize,
+    jobs: u64,
 ) -> Result<(), String> {
     let all = points(settings).count();
     let missing: VecDeque<Point> = points(settings)
@@ -41,11 +41,7 @@ pub fn run(
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let pool = pool.map_err(|error| format!("--jobs: {error}"))?;
         while let Some(point) = next() {
-            let map = settings
-                .maps
-                .iter()
-                .find(|map| map.optimizer == point.optimizer)
-                .expect("the points are of the maps");
+            let map = settings.map(point.optimizer);
             let learning_rate = map.learning_rates[point.learning_rate];
             let lambda = map.lambdas[point.lambda];
             let outcome = pool.install(|| problem.run(&point, learning_rate, lambda));

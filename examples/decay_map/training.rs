@@ -9,7 +9,7 @@ use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdL2Config, SgdWConfig};
 
-use crate::digits::{CLASSES, Digit, Digits, SIDE};
+use crate::digits::{CLASSES, Digit, Digits, SIDE, normalize};
 use crate::options::{OptimizerName, Settings};
 use crate::results::{Outcome, Point};
 
@@ -138,15 +138,12 @@ impl Problem {
     }
 }
 
-/// The images, each a row of mean 0 and variance 1 over all of MNIST, and their labels.
+/// The images, each a row, and their labels.
 fn tensors<'a>(
     digits: impl Iterator<Item = &'a Digit> + Clone,
     device: &Device,
 ) -> (Tensor<2>, Tensor<1, Int>) {
-    const MEAN: f32 = 0.1307;
-    const DEVIATION: f32 = 0.3081;
-    let normalize = |pixel: &u8| (f32::from(*pixel) / 255.0 - MEAN) / DEVIATION;
-    let pixels = digits.clone().flat_map(|digit| &digit.pixels);
+    let pixels = digits.clone().flat_map(|digit| digit.pixels);
     let pixels: Vec<f32> = pixels.map(normalize).collect();
     let labels: Vec<i32> = digits.map(|digit| i32::from(digit.label)).collect();
     let shape = [labels.len(), SIDE * SIDE];

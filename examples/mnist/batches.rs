@@ -8,7 +8,7 @@ use burn::data::dataloader::{DataLoader, DataLoaderBuilder, DataLoaderIterator};
 use burn::data::dataset::InMemDataset;
 use burn::prelude::*;
 
-use crate::digits::{Digit, SIDE};
+use crate::digits::{Digit, SIDE, normalize};
 use crate::options::Settings;
 
 #[derive(Clone, Debug)]
@@ -53,13 +53,10 @@ fn shifts(digits: &[Digit], seed: u64) -> impl Iterator<Item = [usize; 2]> {
 
 impl Batcher<Digit, Batch> for DigitBatcher {
     fn batch(&self, digits: Vec<Digit>, device: &Device) -> Batch {
-        const MEAN: f32 = 0.1307;
-        const DEVIATION: f32 = 0.3081;
-        let normalize = |pixel: &u8| (f32::from(*pixel) / 255.0 - MEAN) / DEVIATION;
         let pixels: Vec<f32> = match self.shifts {
             None => digits
                 .iter()
-                .flat_map(|digit| &digit.pixels)
+                .flat_map(|digit| digit.pixels)
                 .map(normalize)
                 .collect(),
             Some(seed) => digits
@@ -68,7 +65,7 @@ impl Batcher<Digit, Batch> for DigitBatcher {
                 .flat_map(|(digit, shift)| {
                     (0..SIDE * SIDE).map(move |i| digit.shifted(shift, i % SIDE, i / SIDE))
                 })
-                .map(|pixel| normalize(&pixel))
+                .map(normalize)
                 .collect(),
         };
         let labels: Vec<i32> = digits.iter().map(|digit| i32::from(digit.label)).collect();

@@ -36,6 +36,13 @@ pub struct Digit {
     pub label: u8,
 }
 
+/// A pixel as a number of mean 0 and variance 1 over all of MNIST.
+pub fn normalize(pixel: u8) -> f32 {
+    const MEAN: f32 = 0.1307;
+    const DEVIATION: f32 = 0.3081;
+    (f32::from(pixel) / 255.0 - MEAN) / DEVIATION
+}
+
 #[derive(Clone, Debug)]
 pub struct Digits {
     pub train: Vec<Digit>,
