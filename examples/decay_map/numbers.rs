@@ -15,10 +15,10 @@ pub struct Finding {
     pub best_error: Spread,
     /// How much more test error one has who tunes λ at some learning rate, and then the learning
     /// rate with that λ, than who searches the whole map: the mean over the learning rates that one
-    /// could start from.
+    /// could start from. As the slope, on maps that are smoothed, so that no lucky run decides.
     pub lost_by_two_searches: Spread,
-    /// The slope of the best λ over the learning rate, both logarithmic: 0 where the good region is
-    /// upright, -1 where ten times the learning rate wants a tenth of λ.
+    /// The slope of the best λ over the learning rate, both logarithmic: 0 where the good region
+    /// stands upright, -1 where ten times the learning rate wants a tenth of λ.
     pub slope: Spread,
 }
 
@@ -40,6 +40,24 @@ impl Spread {
         };
         Self { mean, deviation }
     }
+
+    fn times(self, factor: f64) -> Self {
+        Self {
+            mean: factor * self.mean,
+            deviation: factor * self.deviation,
+        }
+    }
+
+    pub fn show(self, digits: usize) -> String {
+        let unit = 10f64.powi(digits as i32);
+        // Not -0.0.
+        let mean = (unit * self.mean).round() / unit + 0.0;
+        if self.deviation.is_nan() {
+            format!("{mean:.digits$}")
+        } else {
+            format!("{mean:.digits$} ± {:.digits$}", self.deviation)
+        }
+    }
 }
 
 impl Finding {
@@ -56,8 +74,9 @@ impl Finding {
     fn of(map: &Map, seeds: &[Vec<Vec<f64>>]) -> Self {
         let [rate, lambda] = best(&mean(seeds));
         let at_best: Vec<f64> = seeds.iter().map(|errors| errors[rate][lambda]).collect();
+        let smooth: Vec<_> = seeds.iter().map(|errors| smoothed(errors)).collect();
         let each = |number: &dyn Fn(&Vec<Vec<f64>>) -> f64| {
-            Spread::of(&seeds.iter().map(number).collect::<Vec<_>>())
+            Spread::of(&smooth.iter().map(number).collect::<Vec<_>>())
         };
         Self {
             optimizer: map.optimizer.as_str(),
@@ -82,6 +101,26 @@ pub fn mean(seeds: &[Vec<Vec<f64>>]) -> Vec<Vec<f64>> {
         *error /= seeds.len() as f64;
     }
     sum
+}
+
+/// Each point averaged with its neighbours, which count half in each direction.
+fn smoothed(errors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let weights = |length: usize, middle: usize| {
+        let places = middle.saturating_sub(1)..(middle + 2).min(length);
+        places.map(move |place| (place, if place == middle { 2.0 } else { 1.0 }))
+    };
+    let average = |i: usize, j: usize| {
+        let mut sum = [0.0; 2];
+        for (row, of_row) in weights(errors.len(), i) {
+            for (column, of_column) in weights(errors[row].len(), j) {
+                sum[0] += of_row * of_column * errors[row][column];
+                sum[1] += of_row * of_column;
+            }
+        }
+        sum[0] / sum[1]
+    };
+    let row = |i: usize| (0..errors[i].len()).map(|j| average(i, j)).collect();
+    (0..errors.len()).map(row).collect()
 }
 
 fn least(errors: impl Iterator<Item = f64>) -> usize {
@@ -139,25 +178,16 @@ pub fn print(findings: &[Finding]) {
     println!(
         "optimizer     best lr    best λ    test error (%)   lost by two searches (%)   slope of λ"
     );
-    let percent = |spread: &Spread| show(100.0 * spread.mean, 100.0 * spread.deviation);
     for finding in findings {
         println!(
             "{:12} {:8.1e}  {:8.1e}  {:>16}  {:>25}  {:>11}",
             finding.optimizer,
             finding.best_learning_rate,
             finding.best_lambda,
-            percent(&finding.best_error),
-            percent(&finding.lost_by_two_searches),
-            show(finding.slope.mean, finding.slope.deviation),
+            finding.best_error.times(100.0).show(2),
+            finding.lost_by_two_searches.times(100.0).show(2),
+            finding.slope.show(2),
         );
-    }
-}
-
-fn show(mean: f64, deviation: f64) -> String {
-    if deviation.is_nan() {
-        format!("{mean:.2}")
-    } else {
-        format!("{mean:.2} ± {deviation:.2}")
     }
 }
 
@@ -199,6 +229,21 @@ mod tests {
                 .collect()
         };
         (0..9).map(column).collect()
+    }
+
+    #[test]
+    fn one_lucky_run_does_not_decide() {
+        let upright = valley(0.0);
+        let mut lucky = upright.clone();
+        lucky[8][0] = lucky[4][4] - 0.001;
+        assert_eq!(best(&lucky), [8, 0]);
+        assert_eq!(best(&smoothed(&lucky)), [4, 4]);
+        let flat = vec![vec![0.25; 3]; 4];
+        assert_eq!(smoothed(&flat), flat);
+        assert_eq!(
+            smoothed(&[vec![0.0, 4.0], vec![0.0, 0.0]])[0],
+            [8.0 / 9.0, 16.0 / 9.0]
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::digits::Data;
 ///
 /// Every point of a map is a network that is trained from the same weights on the same batches,
 /// with a cosine schedule; its colour is the test error. A sweep that was interrupted goes on where
-/// it stopped.
+/// it stopped. The test error is counted on the test images and on the training images that
+/// --train-size leaves.
 #[derive(Parser, Debug, Clone)]
 #[command(name = "decay_map")]
 pub struct Options {
@@ -139,11 +140,10 @@ impl OptimizerName {
     /// The range of learning rates, and of λ's, with its good region inside.
     fn ranges(self) -> [[f64; 2]; 2] {
         match self {
-            Self::AdamL2 => [[1e-4, 1e-1], [1e-5, 1e-1]],
-            Self::AdamW => [[1e-4, 1e-1], [1e-5, 1e-1]],
-            Self::AdamWTorch => [[1e-4, 1e-1], [1e-2, 1e2]],
-            Self::SgdL2 => [[1e-3, 1e0], [1e-4, 1e0]],
-            Self::SgdW => [[1e-3, 1e0], [1e-5, 1e-1]],
+            Self::AdamL2 => [[3e-4, 1e0], [1e-6, 1e-1]],
+            Self::AdamW => [[3e-4, 1e0], [1e-4, 1e0]],
+            Self::AdamWTorch => [[3e-4, 1e0], [1e-2, 1e2]],
+            Self::SgdL2 | Self::SgdW => [[1e-3, 3e0], [1e-4, 1e0]],
         }
     }
 }

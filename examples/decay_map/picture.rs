@@ -18,15 +18,19 @@ use crate::results::Results;
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// Pixels: a panel's map, what is around it, and the legend at the right.
-const MAP: i32 = 330;
-const LEFT: i32 = 84;
-const TOP: i32 = 76;
-const BOTTOM: i32 = 86;
-const LEGEND: i32 = 130;
+/// Pixels: a panel's map and what is around it, the legend at the right and the caption below.
+const MAP: i32 = 306;
+const LEFT: i32 = 100;
+const TOP: i32 = 92;
+const BOTTOM: i32 = 76;
+const LEGEND: i32 = 170;
+const CAPTION: i32 = 44;
+
+/// The panels of a row.
+const ROW: usize = 3;
 
 /// The colours end at this many times the least error of all.
-const WORST: f64 = 2.0;
+const WORST: f64 = 1.5;
 
 pub fn draw(
     settings: &Settings,
@@ -45,21 +49,36 @@ pub fn draw(
     let least = maps.iter().flatten().flatten().copied().fold(1.0, f64::min);
     let scale = Scale { least };
     write_whole(path, |path| -> Drawn {
-        let width = settings.maps.len() as i32 * (LEFT + MAP) + LEGEND;
-        let size = (width as u32, (TOP + MAP + BOTTOM) as u32);
-        let root = BitMapBackend::new(path, size).into_drawing_area();
+        let columns = settings.maps.len().min(ROW) as i32;
+        let rows = settings.maps.len().div_ceil(ROW) as i32;
+        let width = columns * (LEFT + MAP) + LEGEND;
+        let height = rows * (TOP + MAP + BOTTOM) + CAPTION;
+        let root = BitMapBackend::new(path, (width as u32, height as u32)).into_drawing_area();
         root.fill(&WHITE)?;
         let panels = settings.maps.iter().zip(&maps).zip(findings);
-        for (i, ((map, errors), finding)) in (0..).zip(panels) {
+        for (i, ((map, errors), finding)) in panels.enumerate() {
+            let [column, row] = [i % ROW, i / ROW].map(|place| place as i32);
             let panel = Panel {
                 area: &root,
-                left: i * (LEFT + MAP) + LEFT,
+                left: column * (LEFT + MAP) + LEFT,
+                top: row * (TOP + MAP + BOTTOM) + TOP,
                 map,
                 errors,
             };
-            panel.draw(&scale, finding, i == 0)?;
+            panel.draw(&scale, finding)?;
         }
-        scale.draw(&root, width - LEGEND + 30)?;
+        scale.draw(&root, width - LEGEND + 40)?;
+        let caption = match settings.seeds {
+            1 => "a training run each".into(),
+            seeds => format!("the mean of {seeds} training runs each"),
+        };
+        let caption = format!("{caption}; outlined: the best tenth; dot: the best");
+        let place = (LEFT, height - CAPTION / 2);
+        root.draw(&Text::new(
+            caption,
+            place,
+            text(18, HPos::Left, VPos::Center),
+        ))?;
         root.present()?;
         Ok(())
     })
@@ -86,15 +105,15 @@ impl Scale {
             let corners = [(left, y(share(step))), (left + 24, y(share(step + 1)))];
             area.draw(&Rectangle::new(corners, self.color(error).filled()))?;
         }
-        let style = text(16, HPos::Left, VPos::Center);
+        let style = text(18, HPos::Left, VPos::Center);
         for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
             let error = 100.0 * self.least * (1.0 + (WORST - 1.0) * (1.0 - share));
             let more = if share == 0.0 { "≥ " } else { "" };
             let label = format!("{more}{error:.1}");
             area.draw(&Text::new(label, (left + 32, y(share)), style.clone()))?;
         }
-        let style = text(16, HPos::Left, VPos::Bottom);
-        area.draw(&Text::new("test error (%)", (left - 8, TOP - 14), style))?;
+        let style = text(18, HPos::Left, VPos::Bottom);
+        area.draw(&Text::new("test error (%)", (left - 10, TOP - 18), style))?;
         Ok(())
     }
 }
@@ -107,13 +126,14 @@ fn text(size: i32, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
 struct Panel<'a, 'b> {
     area: &'a Area<'b>,
     left: i32,
+    top: i32,
     map: &'a Map,
     /// By learning rate and λ.
     errors: &'a [Vec<f64>],
 }
 
 impl Panel<'_, '_> {
-    fn draw(&self, scale: &Scale, finding: &Finding, first: bool) -> Drawn {
+    fn draw(&self, scale: &Scale, finding: &Finding) -> Drawn {
         for (i, column) in self.errors.iter().enumerate() {
             for (j, error) in column.iter().enumerate() {
                 let cell = Rectangle::new(self.cell(i, j), scale.color(*error).filled());
@@ -122,24 +142,25 @@ impl Panel<'_, '_> {
         }
         self.outline_best_tenth()?;
         self.mark_optimum()?;
-        self.label_axes(first)?;
+        self.label_axes()?;
 
-        let slope = format!("slope of the best λ: {:.1}", finding.slope.mean);
+        let slope = format!("slope of the best λ: {}", finding.slope.show(2));
         let middle = self.left + MAP / 2;
-        for (label, size, y) in [(self.map.optimizer.title(), 20, 24), (&slope, 16, 52)] {
+        for (label, size, up) in [(self.map.optimizer.title(), 22, 62), (&slope, 18, 30)] {
             let style = text(size, HPos::Center, VPos::Center);
             self.area
-                .draw(&Text::new(label.to_owned(), (middle, y), style))?;
+                .draw(&Text::new(label.to_owned(), (middle, self.top - up), style))?;
         }
         Ok(())
     }
 
-    /// The corners of a cell; λ grows upwards.
+    /// The corners of a cell. As in the paper, λ grows to the right and the learning rate upwards:
+    /// where λ can be tuned alone, the good region stands upright.
     fn cell(&self, rate: usize, lambda: usize) -> [(i32, i32); 2] {
-        let [columns, rows] = [self.errors.len(), self.errors[0].len()];
-        let x = |i: usize| self.left + MAP * i as i32 / columns as i32;
-        let y = |j: usize| TOP + MAP - MAP * j as i32 / rows as i32;
-        [(x(rate), y(lambda + 1)), (x(rate + 1), y(lambda))]
+        let [rows, columns] = [self.errors.len(), self.errors[0].len()];
+        let x = |j: usize| self.left + MAP * j as i32 / columns as i32;
+        let y = |i: usize| self.top + MAP - MAP * i as i32 / rows as i32;
+        [(x(lambda), y(rate + 1)), (x(lambda + 1), y(rate))]
     }
 
     fn outline_best_tenth(&self) -> Drawn {
@@ -157,10 +178,10 @@ impl Panel<'_, '_> {
                 }
                 let [(left, top), (right, bottom)] = self.cell(i, j);
                 let sides = [
-                    (i.checked_sub(1), Some(j), [(left, top), (left, bottom)]),
-                    (Some(i + 1), Some(j), [(right, top), (right, bottom)]),
-                    (Some(i), j.checked_sub(1), [(left, bottom), (right, bottom)]),
-                    (Some(i), Some(j + 1), [(left, top), (right, top)]),
+                    (i.checked_sub(1), Some(j), [(left, bottom), (right, bottom)]),
+                    (Some(i + 1), Some(j), [(left, top), (right, top)]),
+                    (Some(i), j.checked_sub(1), [(left, top), (left, bottom)]),
+                    (Some(i), Some(j + 1), [(right, top), (right, bottom)]),
                 ];
                 for (i, j, side) in sides {
                     if !inside(i, j) {
@@ -182,41 +203,60 @@ impl Panel<'_, '_> {
         Ok(())
     }
 
-    fn label_axes(&self, first: bool) -> Drawn {
-        // At most five labels an axis.
-        let step = |count: usize| (count - 1).div_ceil(4).max(1);
-        let rates = &self.map.learning_rates;
-        for (i, rate) in rates.iter().enumerate().step_by(step(rates.len())) {
-            let [(left, _), (right, bottom)] = self.cell(i, 0);
-            let place = ((left + right) / 2, bottom + 10);
-            let style = text(15, HPos::Center, VPos::Top);
-            self.area.draw(&Text::new(value(*rate), place, style))?;
+    fn label_axes(&self) -> Drawn {
+        let bottom = self.top + MAP;
+        let number = |place, horizontal, vertical, value: f64| {
+            let label = if (1e-2..1e3).contains(&value) {
+                format!("{value}")
+            } else {
+                format!("{value:e}")
+            };
+            let style = text(18, horizontal, vertical);
+            self.area.draw(&Text::new(label, place, style))
+        };
+        for (place, value) in ticks(&self.map.lambdas) {
+            let x = self.left + place;
+            self.tick([(x, bottom), (x, bottom + 5)])?;
+            number((x, bottom + 10), HPos::Center, VPos::Top, value)?;
         }
-        let lambdas = &self.map.lambdas;
-        for (j, lambda) in lambdas.iter().enumerate().step_by(step(lambdas.len())) {
-            let [(left, top), (_, bottom)] = self.cell(0, j);
-            let place = (left - 8, (top + bottom) / 2);
-            let style = text(15, HPos::Right, VPos::Center);
-            self.area.draw(&Text::new(value(*lambda), place, style))?;
+        for (place, value) in ticks(&self.map.learning_rates) {
+            let y = bottom - place;
+            self.tick([(self.left - 5, y), (self.left, y)])?;
+            number((self.left - 10, y), HPos::Right, VPos::Center, value)?;
         }
-        let style = text(17, HPos::Center, VPos::Top);
-        let place = (self.left + MAP / 2, TOP + MAP + 44);
-        self.area
-            .draw(&Text::new("learning rate", place, style.clone()))?;
-        if first {
-            let style = text(17, HPos::Left, VPos::Bottom);
-            self.area
-                .draw(&Text::new("λ", (self.left - 36, TOP - 8), style))?;
-        }
+        let lambda = (self.left + MAP / 2, bottom + 36);
+        let style = text(20, HPos::Center, VPos::Top);
+        self.area.draw(&Text::new("λ", lambda, style))?;
+        let style = text(18, HPos::Right, VPos::Bottom);
+        let rate = (self.left + 20, self.top - 6);
+        self.area.draw(&Text::new("learning rate", rate, style))?;
         Ok(())
+    }
+
+    fn tick(&self, ends: [(i32, i32); 2]) -> Drawn {
+        Ok(self
+            .area
+            .draw(&PathElement::new(ends, BLACK.stroke_width(1)))?)
     }
 }
 
-/// `0.03` or `3e-5`, whichever is shorter.
-fn value(value: f64) -> String {
-    if (1e-3..1e3).contains(&value) {
-        format!("{}", (value * 1e6).round() / 1e6)
-    } else {
-        format!("{value:.0e}")
+/// The powers of ten along an axis of cells, and how far from its start they lie; the axis' ends
+/// where there are fewer than two.
+fn ticks(axis: &[f64]) -> Vec<(i32, f64)> {
+    let (low, high) = (axis[0], axis[axis.len() - 1]);
+    let powers = (-30..30).map(|power| format!("1e{power}").parse().expect("it is a number"));
+    // An axis' values are rounded to three digits.
+    let inside = |value: &f64| (0.99 * low..=1.01 * high).contains(value);
+    let powers: Vec<f64> = powers.filter(inside).collect();
+    let place = |value: f64| {
+        let cell = (value / low).ln() / (high / low).ln() * (axis.len() - 1) as f64 + 0.5;
+        (f64::from(MAP) * cell / axis.len() as f64) as i32
+    };
+    match &powers[..] {
+        [] | [_] => vec![low, high],
+        _ => powers,
     }
+    .into_iter()
+    .map(|value| (place(value), value))
+    .collect()
 }

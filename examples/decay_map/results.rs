@@ -1,8 +1,8 @@
 //! The runs so far, in a file that every finished run is appended to.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct Point {
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The share of the test digits that are taken for another; 0.9, as by chance, where the run
+    /// The share of the unseen digits that are taken for another; 0.9, as by chance, where the run
     /// diverged.
     pub test_error: f64,
     pub diverged: bool,
@@ -48,11 +48,18 @@ impl Results {
     /// A last line without an end is what a run that was killed left of its own; it is cut off.
     pub fn open(path: &Path, settings: &Settings) -> Result<Self, String> {
         let failed = |error: String| format!("{}: {error}", path.display());
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(failed(error.to_string())),
-        };
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path);
+        let mut file = file.map_err(|error| failed(error.to_string()))?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(failed("another sweep is writing it".into()));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .map_err(|error| failed(error.to_string()))?;
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         let mut lines = whole.lines();
 
@@ -70,8 +77,6 @@ impl Results {
             outcomes.insert(point, outcome);
         }
 
-        let file = File::options().create(true).append(true).open(path);
-        let mut file = file.map_err(|error| failed(error.to_string()))?;
         let mut start = || {
             file.set_len(whole.len() as u64)?;
             if whole.is_empty() {
@@ -164,6 +169,8 @@ pub fn points(settings: &Settings) -> impl Iterator<Item = Point> {
 mod tests {
     use clap::Parser;
 
+    use std::fs;
+
     use super::*;
     use crate::options::Options;
 
@@ -191,8 +198,11 @@ mod tests {
         let mut results = Results::open(&path, &settings).unwrap();
         results.add(first, outcome).unwrap();
         results.add(second, outcome).unwrap();
+        let error = Results::open(&path, &settings).err().unwrap();
+        assert!(error.ends_with("another sweep is writing it"), "{error}");
         let text = fs::read_to_string(&path).unwrap();
         let csv = results.csv(&settings);
+        drop(results);
         for cut in 1..text.len() {
             fs::write(&path, &text[..cut]).unwrap();
             let mut results = Results::open(&path, &settings).unwrap();

@@ -13,36 +13,42 @@ use crate::digits::{CLASSES, Digit, Digits, SIDE, normalize};
 use crate::options::{OptimizerName, Settings};
 use crate::results::{Outcome, Point};
 
-const HIDDEN: usize = 128;
+const HIDDEN: usize = 64;
 const BATCH: usize = 50;
 
-/// 784-128-128-10, each hidden layer normalized.
+/// 784-64-64-10, each layer normalized, the logits too.
 ///
-/// As in the paper's networks, the norms take back the scale of the weights before them, so that
-/// the decay sets how far a step turns those weights, and not how large they are.
+/// A norm takes back the scale of the weights before it, as in the paper's networks, so that decay
+/// sets how far a step turns those weights, and not how large the activations are. Only the logits'
+/// norm learns its gains and biases: they are vectors, which are left undecayed.
 #[derive(Module, Debug)]
 struct Network {
     hidden: [Linear; 2],
     norms: [LayerNorm; 2],
     output: Linear,
+    logits: LayerNorm,
 }
 
 impl Network {
     fn new(device: &Device) -> Self {
-        let linear = |inputs, outputs| LinearConfig::new(inputs, outputs);
-        let hidden = |inputs| linear(inputs, HIDDEN).with_bias(false).init(device);
+        let linear = |inputs, outputs| {
+            let linear = LinearConfig::new(inputs, outputs);
+            linear.with_bias(false).init(device)
+        };
+        let norm = |size| LayerNormConfig::new(size).init(device);
         Self {
-            hidden: [SIDE * SIDE, HIDDEN].map(hidden),
-            norms: [(); 2].map(|()| LayerNormConfig::new(HIDDEN).init(device)),
-            output: linear(HIDDEN, CLASSES).init(device),
+            hidden: [SIDE * SIDE, HIDDEN].map(|inputs| linear(inputs, HIDDEN)),
+            norms: [(); 2].map(|()| norm(HIDDEN).no_grad()),
+            output: linear(HIDDEN, CLASSES),
+            logits: norm(CLASSES),
         }
     }
 
     fn forward(&self, images: Tensor<2>) -> Tensor<2> {
         let hidden =
             |x, (linear, norm): (&Linear, &LayerNorm)| relu(norm.forward(linear.forward(x)));
-        let layers = self.hidden.iter().zip(&self.norms);
-        self.output.forward(layers.fold(images, hidden))
+        let features = self.hidden.iter().zip(&self.norms).fold(images, hidden);
+        self.logits.forward(self.output.forward(features))
     }
 }
 
@@ -50,7 +56,8 @@ impl Network {
 pub struct Problem {
     device: Device,
     train: Vec<Digit>,
-    test: Vec<Digit>,
+    /// The test images, and the training images that nothing trains on.
+    test: (Tensor<2>, Tensor<1, Int>),
     epochs: usize,
     starts: Vec<Start>,
 }
@@ -63,7 +70,10 @@ struct Start {
 
 impl Problem {
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let Digits { mut train, test } = Digits::load(&settings.data)?;
+        let Digits {
+            mut train,
+            mut test,
+        } = Digits::load(&settings.data)?;
         if settings.train_size > train.len() {
             return Err(format!(
                 "--train-size: there are {} training images, not {}",
@@ -71,7 +81,7 @@ impl Problem {
                 settings.train_size
             ));
         }
-        train.truncate(settings.train_size);
+        test.extend(train.drain(settings.train_size..));
         let device = Device::flex();
         let start = |seed| {
             device.seed(seed as u64);
@@ -86,9 +96,9 @@ impl Problem {
         };
         Ok(Self {
             starts: (0..settings.seeds).map(start).collect(),
+            test: tensors(test.iter(), &device),
             device,
             train,
-            test,
             epochs: settings.epochs,
         })
     }
@@ -131,10 +141,11 @@ impl Problem {
     }
 
     fn test_error(&self, network: &Network) -> f64 {
-        let (images, labels) = tensors(self.test.iter(), &self.device);
+        let (images, labels) = self.test.clone();
         let guesses = network.forward(images).argmax(1).flatten::<1>(0, 1);
-        let wrong: i64 = guesses.not_equal(labels).int().sum().into_scalar();
-        wrong as f64 / self.test.len() as f64
+        let wrong = guesses.not_equal(labels).int();
+        let count = wrong.dims()[0];
+        wrong.sum().into_scalar::<i64>() as f64 / count as f64
     }
 }
 
@@ -172,23 +183,32 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
 
 impl OptimizerName {
     fn init(self, max_lr: f64, lambda: f64) -> ModuleOptimizer {
-        let schedule = DecayScaling::Schedule { max_lr };
+        let paper = DecayScaling::Schedule { max_lr };
         let momentum = Some(MomentumConfig::new().with_dampening(0.0));
         match self {
-            Self::AdamL2 => AdamL2Config::torch().with_l2_penalty(lambda).init(),
+            Self::AdamL2 => AdamL2Config::torch()
+                .with_l2_penalty(lambda)
+                .with_decay_vectors(false)
+                .init(),
             Self::AdamW => AdamWConfig::torch()
                 .with_weight_decay(lambda)
-                .with_decay_scaling(schedule)
+                .with_decay_scaling(paper)
+                .with_decay_vectors(false)
                 .init(),
-            Self::AdamWTorch => AdamWConfig::torch().with_weight_decay(lambda).init(),
+            Self::AdamWTorch => AdamWConfig::torch()
+                .with_weight_decay(lambda)
+                .with_decay_vectors(false)
+                .init(),
             Self::SgdL2 => SgdL2Config::new()
                 .with_l2_penalty(lambda)
                 .with_momentum(momentum)
+                .with_decay_vectors(false)
                 .init(),
             Self::SgdW => SgdWConfig::new()
                 .with_weight_decay(lambda)
-                .with_decay_scaling(schedule)
+                .with_decay_scaling(paper)
                 .with_momentum(momentum)
+                .with_decay_vectors(false)
                 .init(),
         }
     }
