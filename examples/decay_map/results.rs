@@ -19,13 +19,21 @@ pub struct Point {
     pub lambda: usize,
 }
 
-/// What a run came to.
+/// What a run came to, in whole numbers, which a file keeps to the last bit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The share of the unseen digits that are taken for another; 0.9, as by chance, where the run
-    /// diverged.
-    pub test_error: f64,
+    /// How many of the unseen digits are taken for another; as by chance, where the run diverged.
+    pub wrong: usize,
+    /// How many unseen digits there are.
+    pub unseen: usize,
     pub diverged: bool,
+}
+
+impl Outcome {
+    /// The share of the unseen digits that are taken for another.
+    pub fn test_error(&self) -> f64 {
+        self.wrong as f64 / self.unseen as f64
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,7 +125,7 @@ impl Results {
                 lambda,
             };
             let outcome = self.get(&point).expect("the sweep is complete");
-            outcome.test_error
+            outcome.test_error()
         };
         let column = |rate| {
             (0..map.lambdas.len())
@@ -141,7 +149,7 @@ impl Results {
                 point.seed,
                 map.learning_rates[point.learning_rate],
                 map.lambdas[point.lambda],
-                outcome.test_error,
+                outcome.test_error(),
                 outcome.diverged
             );
         }
@@ -191,7 +199,8 @@ mod tests {
     fn a_torn_line_is_cut_off_and_the_rest_is_kept() {
         let (path, settings) = (file("torn"), settings("2"));
         let outcome = Outcome {
-            test_error: 0.25,
+            wrong: 2349,
+            unseen: 11_500,
             diverged: false,
         };
         let [first, second] = [0, 1].map(|i| points(&settings).nth(i).unwrap());

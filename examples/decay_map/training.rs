@@ -128,24 +128,27 @@ impl Problem {
             }
             // What has become infinite does not come back.
             if !f64::is_finite(last_loss) {
+                let unseen = self.test.0.dims()[0];
                 return Outcome {
-                    test_error: 1.0 - 1.0 / CLASSES as f64,
+                    wrong: unseen - unseen / CLASSES,
+                    unseen,
                     diverged: true,
                 };
             }
         }
-        Outcome {
-            test_error: self.test_error(&network.valid()),
-            diverged: false,
-        }
+        self.test(&network.valid())
     }
 
-    fn test_error(&self, network: &Network) -> f64 {
+    fn test(&self, network: &Network) -> Outcome {
         let (images, labels) = self.test.clone();
+        let unseen = images.dims()[0];
         let guesses = network.forward(images).argmax(1).flatten::<1>(0, 1);
-        let wrong = guesses.not_equal(labels).int();
-        let count = wrong.dims()[0];
-        wrong.sum().into_scalar::<i64>() as f64 / count as f64
+        let wrong: i64 = guesses.not_equal(labels).int().sum().into_scalar();
+        Outcome {
+            wrong: wrong as usize,
+            unseen,
+            diverged: false,
+        }
     }
 }
 
