@@ -52,7 +52,9 @@ impl Spread {
         let unit = 10f64.powi(digits as i32);
         // Not -0.0.
         let mean = (unit * self.mean).round() / unit + 0.0;
-        if self.deviation.is_nan() {
+        if mean.is_nan() {
+            "–".into()
+        } else if self.deviation.is_nan() {
             format!("{mean:.digits$}")
         } else {
             format!("{mean:.digits$} ± {:.digits$}", self.deviation)
