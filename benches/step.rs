@@ -27,26 +27,44 @@ use common::{Parameters, Shapes};
 use devices::devices;
 use networks::{resnet_50, transformer};
 
-fn optimizers() -> [(&'static str, ModuleOptimizer); 7] {
+/// With the bytes that a step moves for each parameter in f32: reads of θ, g and the averages, and
+/// writes of θ and the averages.
+fn optimizers() -> [(&'static str, u64, ModuleOptimizer); 7] {
+    const ADAM: u64 = 28;
+    const SGD: u64 = 20;
     let penalty = WeightDecayConfig { penalty: 1e-4 };
     let momentum = || Some(MomentumConfig::new());
     let burns_sgd = SgdConfig::new().with_momentum(momentum());
     [
         (
             "AdamL2, Burn's",
+            ADAM,
             AdamConfig::new()
                 .with_weight_decay(Some(penalty.clone()))
                 .init(),
         ),
-        ("AdamL2", AdamL2Config::new().init()),
-        ("AdamW, Burn's", burn::optim::AdamWConfig::new().init()),
-        ("AdamW", AdamWConfig::new().init()),
+        ("AdamL2", ADAM, AdamL2Config::new().init()),
+        (
+            "AdamW, Burn's",
+            ADAM,
+            burn::optim::AdamWConfig::new().init(),
+        ),
+        ("AdamW", ADAM, AdamWConfig::new().init()),
         (
             "Sgd, Burn's",
+            SGD,
             burns_sgd.with_weight_decay(Some(penalty.clone())).init(),
         ),
-        ("SgdL2", SgdL2Config::new().with_momentum(momentum()).init()),
-        ("SgdW", SgdWConfig::new().with_momentum(momentum()).init()),
+        (
+            "SgdL2",
+            SGD,
+            SgdL2Config::new().with_momentum(momentum()).init(),
+        ),
+        (
+            "SgdW",
+            SGD,
+            SgdWConfig::new().with_momentum(momentum()).init(),
+        ),
     ]
 }
 
@@ -81,13 +99,11 @@ fn step(criterion: &mut Criterion) {
             group
                 .sample_size(20)
                 .measurement_time(Duration::from_secs(3));
-            // Reads of θ, g, m and v, writes of θ, m and v, in f32; SGD has no v.
-            let bytes = Throughput::ElementsAndBytes {
-                elements: parameters,
-                bytes: 28 * parameters,
-            };
-            group.throughput(bytes);
-            for (optimizer_name, mut optimizer) in optimizers() {
+            for (optimizer_name, bytes, mut optimizer) in optimizers() {
+                group.throughput(Throughput::ElementsAndBytes {
+                    elements: parameters,
+                    bytes: bytes * parameters,
+                });
                 group.bench_function(optimizer_name, |bencher| {
                     bencher.iter_custom(|steps| total(&model, &gradients, &mut optimizer, steps));
                 });

@@ -83,9 +83,9 @@ impl Parameters {
         gradients
     }
 
-    #[allow(dead_code, reason = "benches/gpu.rs times in its own way")]
     /// Takes `steps` steps, with a clone of the model alive, as in the `Learner`, and hands each
     /// step's time to `record`.
+    #[allow(dead_code, reason = "benches/gpu.rs times in its own way")]
     pub fn time_steps(
         &self,
         gradients: &Self,

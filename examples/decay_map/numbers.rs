@@ -64,13 +64,8 @@ impl Spread {
 
 impl Finding {
     pub fn of_all(settings: &Settings, results: &Results) -> Vec<Self> {
-        let of = |(i, map): (usize, &Map)| {
-            let seeds: Vec<_> = (0..settings.seeds)
-                .map(|seed| results.errors(settings, i, seed))
-                .collect();
-            Self::of(map, &seeds)
-        };
-        settings.maps.iter().enumerate().map(of).collect()
+        let of = |map: &Map| Self::of(map, &results.errors(settings, map));
+        settings.maps.iter().map(of).collect()
     }
 
     fn of(map: &Map, seeds: &[Vec<Vec<f64>>]) -> Self {

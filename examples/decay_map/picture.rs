@@ -40,12 +40,8 @@ pub fn draw(
 ) -> Result<(), String> {
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
         .map_err(|_| "the font cannot be read")?;
-    let maps: Vec<_> = (0..settings.maps.len())
-        .map(|map| {
-            let errors = |seed| results.errors(settings, map, seed);
-            numbers::mean(&(0..settings.seeds).map(errors).collect::<Vec<_>>())
-        })
-        .collect();
+    let mean = |map| numbers::mean(&results.errors(settings, map));
+    let maps: Vec<_> = settings.maps.iter().map(mean).collect();
     let least = maps.iter().flatten().flatten().copied().fold(1.0, f64::min);
     let scale = Scale { least };
     write_whole(path, |path| -> Drawn {

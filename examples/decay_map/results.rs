@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::{OptimizerName, Settings};
+use crate::options::{Map, OptimizerName, Settings};
 
 /// Which point of which map, and which of its runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -114,10 +114,9 @@ impl Results {
         Ok(())
     }
 
-    /// The test errors of one map, by learning rate and λ, from the run of one seed.
-    pub fn errors(&self, settings: &Settings, map: usize, seed: usize) -> Vec<Vec<f64>> {
-        let map = &settings.maps[map];
-        let error = |learning_rate, lambda| {
+    /// The test errors of one map: by seed, learning rate and λ.
+    pub fn errors(&self, settings: &Settings, map: &Map) -> Vec<Vec<Vec<f64>>> {
+        let error = |seed, learning_rate, lambda| {
             let point = Point {
                 optimizer: map.optimizer,
                 seed,
@@ -127,12 +126,15 @@ impl Results {
             let outcome = self.get(&point).expect("the sweep is complete");
             outcome.test_error()
         };
-        let column = |rate| {
-            (0..map.lambdas.len())
-                .map(|lambda| error(rate, lambda))
-                .collect()
+        let row = |seed, rate| {
+            let lambdas = 0..map.lambdas.len();
+            lambdas.map(|lambda| error(seed, rate, lambda)).collect()
         };
-        (0..map.learning_rates.len()).map(column).collect()
+        let run = |seed| {
+            let rates = 0..map.learning_rates.len();
+            rates.map(|rate| row(seed, rate)).collect()
+        };
+        (0..settings.seeds).map(run).collect()
     }
 
     /// All runs as a table, in an order that does not depend on when they ended.

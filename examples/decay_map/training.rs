@@ -55,17 +55,16 @@ impl Network {
 /// What all runs share: the digits, and for each seed the first weights and the order of the images.
 pub struct Problem {
     device: Device,
-    train: Vec<Digit>,
+    train: Examples,
     /// The test images, and the training images that nothing trains on.
-    test: (Tensor<2>, Tensor<1, Int>),
-    epochs: usize,
+    test: Examples,
     starts: Vec<Start>,
 }
 
 struct Start {
     network: Network,
     /// The images' order in each epoch.
-    orders: Vec<Vec<usize>>,
+    orders: Vec<Vec<i32>>,
 }
 
 impl Problem {
@@ -88,7 +87,10 @@ impl Problem {
             let network = Network::new(&device.clone().autodiff());
             // Weights are drawn when they are first looked at, which must not be a run's business.
             network.forward(Tensor::zeros([1, SIDE * SIDE], &device.clone().autodiff()));
-            let order = |epoch| shuffled(train.len(), (seed * settings.epochs + epoch) as u64);
+            let order = |epoch| {
+                let count = settings.train_size as i32;
+                shuffled(count, (seed * settings.epochs + epoch) as u64)
+            };
             Start {
                 network,
                 orders: (0..settings.epochs).map(order).collect(),
@@ -96,10 +98,9 @@ impl Problem {
         };
         Ok(Self {
             starts: (0..settings.seeds).map(start).collect(),
-            test: tensors(test.iter(), &device),
+            train: Examples::new(&train, &device.clone().autodiff()),
+            test: Examples::new(&test, &device),
             device,
-            train,
-            epochs: settings.epochs,
         })
     }
 
@@ -110,14 +111,13 @@ impl Problem {
         let loss_function = CrossEntropyLossConfig::new().init(&device);
         let mut network = start.network.clone();
         let mut optimizer = point.optimizer.init(learning_rate, lambda);
-        let steps_per_epoch = self.train.len().div_ceil(BATCH);
-        let steps = self.epochs * steps_per_epoch;
+        let steps_per_epoch = self.train.count().div_ceil(BATCH);
+        let steps = start.orders.len() * steps_per_epoch;
 
         for (epoch, order) in start.orders.iter().enumerate() {
             let mut last_loss = 0.0;
             for (i, batch) in order.chunks(BATCH).enumerate() {
-                let digits = batch.iter().map(|digit| &self.train[*digit]);
-                let (images, labels) = tensors(digits, &device);
+                let Examples { images, labels } = self.train.select(batch);
                 let loss = loss_function.forward(network.forward(images), labels);
                 last_loss = loss.clone().into_scalar();
 
@@ -128,7 +128,7 @@ impl Problem {
             }
             // What has become infinite does not come back.
             if !f64::is_finite(last_loss) {
-                let unseen = self.test.0.dims()[0];
+                let unseen = self.test.count();
                 return Outcome {
                     wrong: unseen - unseen / CLASSES,
                     unseen,
@@ -140,35 +140,51 @@ impl Problem {
     }
 
     fn test(&self, network: &Network) -> Outcome {
-        let (images, labels) = self.test.clone();
-        let unseen = images.dims()[0];
+        let Examples { images, labels } = self.test.clone();
         let guesses = network.forward(images).argmax(1).flatten::<1>(0, 1);
         let wrong: i64 = guesses.not_equal(labels).int().sum().into_scalar();
         Outcome {
             wrong: wrong as usize,
-            unseen,
+            unseen: self.test.count(),
             diverged: false,
         }
     }
 }
 
-/// The images, each a row, and their labels.
-fn tensors<'a>(
-    digits: impl Iterator<Item = &'a Digit> + Clone,
-    device: &Device,
-) -> (Tensor<2>, Tensor<1, Int>) {
-    let pixels = digits.clone().flat_map(|digit| digit.pixels);
-    let pixels: Vec<f32> = pixels.map(normalize).collect();
-    let labels: Vec<i32> = digits.map(|digit| i32::from(digit.label)).collect();
-    let shape = [labels.len(), SIDE * SIDE];
-    (
-        Tensor::from_data(TensorData::new(pixels, shape), device),
-        Tensor::from_ints(labels.as_slice(), device),
-    )
+/// Digits as a network takes them: the images, each a row, and their labels.
+#[derive(Clone)]
+struct Examples {
+    images: Tensor<2>,
+    labels: Tensor<1, Int>,
+}
+
+impl Examples {
+    fn new(digits: &[Digit], device: &Device) -> Self {
+        let pixels = digits.iter().flat_map(|digit| digit.pixels);
+        let pixels: Vec<f32> = pixels.map(normalize).collect();
+        let labels: Vec<i32> = digits.iter().map(|digit| i32::from(digit.label)).collect();
+        let shape = [digits.len(), SIDE * SIDE];
+        Self {
+            images: Tensor::from_data(TensorData::new(pixels, shape), device),
+            labels: Tensor::from_ints(labels.as_slice(), device),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.labels.dims()[0]
+    }
+
+    fn select(&self, places: &[i32]) -> Self {
+        let places = Tensor::<1, Int>::from_ints(places, &self.labels.device());
+        Self {
+            images: self.images.clone().select(0, places.clone()),
+            labels: self.labels.clone().select(0, places),
+        }
+    }
 }
 
 /// The numbers below `count` in an order that the seed gives (Fisher and Yates, with SplitMix64).
-fn shuffled(count: usize, seed: u64) -> Vec<usize> {
+fn shuffled(count: i32, seed: u64) -> Vec<i32> {
     let mut state = seed;
     let mut random = || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -177,8 +193,8 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     };
-    let mut order: Vec<usize> = (0..count).collect();
-    for i in (1..count).rev() {
+    let mut order: Vec<i32> = (0..count).collect();
+    for i in (1..order.len()).rev() {
         order.swap(i, (random() % (i as u64 + 1)) as usize);
     }
     order
