@@ -80,6 +80,7 @@ fn prepare(options: &Options) -> Result<(), String> {
     let Options { out, settings, .. } = options;
     let file = out.join("settings.json");
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let text = serde_json::to_string_pretty(settings).map_err(|error| error.to_string())?;
 
     let before = match fs::read_to_string(&file) {
         Ok(text) => Some(text),
@@ -91,9 +92,12 @@ fn prepare(options: &Options) -> Result<(), String> {
             "--resume: nothing to go on with in {}",
             out.display()
         ))?;
-        let before: Settings = serde_json::from_str(&before)
-            .map_err(|error| format!("--resume: {}: {error}", file.display()))?;
-        return match before.difference(settings) {
+        // Both as they are read: the parser may take a number's last bit.
+        let read = |text: &str| {
+            serde_json::from_str::<Settings>(text)
+                .map_err(|error| format!("--resume: {}: {error}", file.display()))
+        };
+        return match read(&before)?.difference(&read(&text)?) {
             Some(option) => Err(format!(
                 "--resume: the run in {} has another {option}",
                 out.display()
@@ -122,6 +126,28 @@ fn prepare(options: &Options) -> Result<(), String> {
             fs::remove_dir_all(&folder).map_err(|error| failed(&folder, error))?;
         }
     }
-    let text = serde_json::to_string_pretty(settings).map_err(|error| error.to_string())?;
     files::write_whole(&file, |path| fs::write(path, text + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_with_its_settings_and_no_others() {
+        let name = format!("mnist-{}", std::process::id());
+        let out = std::env::temp_dir().join(name);
+        let options = |learning_rate: &str, more: &[&str]| {
+            let out = out.to_str().expect("the folder's name is text");
+            let arguments = ["mnist", "--out", out, "--learning-rate", learning_rate];
+            Options::parse_from(arguments.iter().chain(more))
+        };
+        // Read back by a parser that is not exact, it loses its last bit.
+        let rate = "0.20426086956521738";
+        prepare(&options(rate, &[])).unwrap();
+        prepare(&options(rate, &["--resume"])).unwrap();
+        let error = prepare(&options("0.2", &["--resume"])).unwrap_err();
+        assert!(error.ends_with("has another --learning-rate"), "{error}");
+        fs::remove_dir_all(&out).unwrap();
+    }
 }
