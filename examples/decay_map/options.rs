@@ -56,8 +56,8 @@ pub struct Options {
     #[arg(long, default_value = "decay-map-out", value_name = "DIR")]
     pub out: PathBuf,
 
-    /// The digits: those that the MNIST example carries, all of MNIST, or a folder with its files
-    #[arg(long, default_value = "embedded", value_name = "embedded|full|DIR")]
+    /// The digits: those that the MNIST example carries, or a folder with MNIST's files
+    #[arg(long, default_value = "embedded", value_name = "embedded|DIR")]
     data: Data,
 
     /// A first look: maps of 5 × 5, of 60 epochs, once each

@@ -4,8 +4,6 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use burn::data::dataset::Dataset;
-use burn::data::dataset::vision::{MnistDataset, MnistItem};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +14,6 @@ pub const CLASSES: usize = 10;
 #[serde(rename_all = "kebab-case")]
 pub enum Data {
     Embedded,
-    Full,
     Folder(PathBuf),
 }
 
@@ -24,7 +21,6 @@ impl From<&str> for Data {
     fn from(name: &str) -> Self {
         match name {
             "embedded" => Self::Embedded,
-            "full" => Self::Full,
             folder => Self::Folder(folder.into()),
         }
     }
@@ -53,10 +49,6 @@ impl Digits {
     pub fn load(data: &Data) -> Result<Self, String> {
         match data {
             Data::Embedded => Self::embedded(),
-            Data::Full => without_panicking("--data full: MnistDataset", || Self {
-                train: from_burn(&MnistDataset::train()),
-                test: from_burn(&MnistDataset::test()),
-            }),
             Data::Folder(folder) => Ok(Self {
                 train: from_folder(folder, "train")?,
                 test: from_folder(folder, "t10k")?,
@@ -84,22 +76,6 @@ impl Digits {
             )?,
         })
     }
-}
-
-fn from_burn(dataset: &MnistDataset) -> Vec<Digit> {
-    let digit = |item: MnistItem| {
-        let mut pixels = [0; SIDE * SIDE];
-        for (pixel, value) in pixels.iter_mut().zip(item.image.as_flattened()) {
-            *pixel = *value as u8;
-        }
-        Digit {
-            pixels,
-            label: item.label,
-        }
-    };
-    (0..dataset.len())
-        .map(|i| digit(dataset.get(i).expect("an index within the dataset")))
-        .collect()
 }
 
 /// An unpacked IDX file, and what to call it in an error.

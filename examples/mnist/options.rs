@@ -88,9 +88,9 @@ pub struct Settings {
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
 
-    /// The digits: those that the example carries (10,000 + 2,000), all of MNIST, which Burn
-    /// downloads where it has not yet, or a folder with the four IDX files, gzipped or not
-    #[arg(long, default_value = "embedded", value_name = "embedded|full|DIR")]
+    /// The digits: those that the example carries (10,000 + 2,000), or a folder with the four IDX
+    /// files of MNIST, gzipped or not
+    #[arg(long, default_value = "embedded", value_name = "embedded|DIR")]
     pub data: Data,
 }
 
