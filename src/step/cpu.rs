@@ -4,16 +4,17 @@
 //! one at run time; the compiler turns it into vector instructions. Every element is computed on
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use burn::tensor::DType;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Coefficients, Decay};
+use super::{Coefficients, Decay, SMALLEST_MOMENT};
 
 /// The length from which threads pay: less is done before another thread wakes.
 const THREADS_PAY_FROM: usize = 1 << 16;
@@ -142,9 +143,13 @@ fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
             update(chunk);
         }
     };
-    let helpers = rayon::current_num_threads().min(length / CHUNK) - 1;
+    let Some(pool) = helpers() else {
+        return work();
+    };
+    let helpers = rayon::current_num_threads().min(pool.current_num_threads() + 1);
+    let helpers = helpers.min(length / CHUNK) - 1;
     let finished = AtomicUsize::new(0);
-    rayon::in_place_scope(|scope| {
+    pool.in_place_scope(|scope| {
         for _ in 0..helpers {
             scope.spawn(|_| {
                 work();
@@ -160,6 +165,19 @@ fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
             std::hint::spin_loop();
         }
     });
+}
+
+/// A thread for each core but the caller's, where there are any. They are the crate's own: a worker
+/// of rayon's shared pool may be in a task of the user's that waits for this very step.
+fn helpers() -> Option<&'static ThreadPool> {
+    static HELPERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+        let cores = std::thread::available_parallelism().ok()?.get();
+        let builder = ThreadPoolBuilder::new()
+            .num_threads(cores.checked_sub(1).filter(|helpers| *helpers > 0)?)
+            .thread_name(|i| format!("burn-decay-{i}"));
+        builder.build().ok()
+    });
+    HELPERS.as_ref()
 }
 
 struct Task<'a, E: Element, R, const N: usize> {
@@ -210,19 +228,23 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
         let mut averages_i = std::array::from_fn(|k| averages[k][i]);
         let direction = rule.of_numbers::<FUSED>(g, &mut averages_i);
 
-        let positive = |value: T| value >= T::zero();
-        let against = |m: &T| decay.cautious && positive(theta[i]) != positive(*m);
-        let decoupled = if averages_i.first().is_some_and(against) {
-            T::zero()
-        } else {
-            decay.decoupled
-        };
+        let first = averages_i.first().copied().unwrap_or(direction);
+        let spared = decay.cautious && is_against(theta[i], direction, first);
+        let decoupled = if spared { T::zero() } else { decay.decoupled };
         gradient[i] =
             theta[i] - multiply_add::<T, FUSED>(step_size, direction, decoupled * theta[i]);
         for k in 0..N {
             averages[k][i] = averages_i[k];
         }
     }
+}
+
+/// Whether the update moves the parameter away from 0.
+#[inline(always)]
+fn is_against<T: Arithmetic>(theta: T, direction: T, first_moment: T) -> bool {
+    let zero = T::zero();
+    let apart = (theta > zero && direction < zero) || (theta < zero && direction > zero);
+    apart && first_moment.abs() >= round(SMALLEST_MOMENT.into())
 }
 
 /// An element that a parameter can have.

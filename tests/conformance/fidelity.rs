@@ -25,11 +25,11 @@ fn adamw(lr: f64, weight_decay: f64) -> Setting {
         lr,
         weight_decay,
         max_lr: None,
+        cautious: false,
         rule: Rule::Adam(Adam {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
-            cautious: false,
             amsgrad: false,
         }),
     }
