@@ -14,8 +14,8 @@
 //!
 //! - the moments move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
 //!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵; for β below
-//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. The share
-//!   of each is taken before the difference, which could overflow;
+//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. The
+//!   difference is taken of halves, which is exact and cannot overflow;
 //! - a `v` that overflowed stays infinite, as a decaying average would, so that a gradient too
 //!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
 
@@ -37,20 +37,20 @@ pub(crate) struct Adam<T> {
 /// A moving average, which goes a share of the way from one end to the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Average<T> {
-    /// At most one half.
-    share: T,
+    /// Twice the share, which is at most one half: what half of the way is multiplied with.
+    twice_the_share: T,
     /// Whether it goes from the new value to the old one.
     from_the_new: bool,
 }
 
 impl<T> Average<T> {
-    /// The share, and the two ends of the way.
+    /// The two ends of the way.
     #[inline(always)]
-    fn way<V>(self, old: V, new: V) -> (T, V, V) {
+    fn ends<V>(&self, old: V, new: V) -> (V, V) {
         if self.from_the_new {
-            (self.share, new, old)
+            (new, old)
         } else {
-            (self.share, old, new)
+            (old, new)
         }
     }
 }
@@ -58,15 +58,17 @@ impl<T> Average<T> {
 impl Average<f64> {
     pub(crate) fn new(beta: f64) -> Self {
         let from_the_new = beta < 0.5;
+        let share = if from_the_new { beta } else { 1.0 - beta };
         Self {
-            share: if from_the_new { beta } else { 1.0 - beta },
+            twice_the_share: 2.0 * share,
             from_the_new,
         }
     }
 
     fn of_tensors<const D: usize>(self, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
-        let (share, from, to) = self.way(old, new);
-        from.clone() + (to * share - from * share)
+        let (from, to) = self.ends(old, new);
+        let half_the_way = to * 0.5 - from.clone() * 0.5;
+        from + half_the_way * self.twice_the_share
     }
 }
 
@@ -134,7 +136,7 @@ mod numbers {
     impl<T: Arithmetic> Rounded<T> {
         pub(super) fn new(adam: &Adam<f64>) -> Self {
             let average = |average: Average<f64>| Average {
-                share: round(average.share),
+                twice_the_share: round(average.twice_the_share),
                 from_the_new: average.from_the_new,
             };
             Self {
@@ -156,8 +158,10 @@ mod numbers {
                 unreachable!("Adam keeps two averages or three")
             };
             let average = |over: Average<T>, old: T, new: T| {
-                let (share, from, to) = over.way(old, new);
-                from + multiply_add::<T, FUSED>(share, to, -(share * from))
+                let (from, to) = over.ends(old, new);
+                let half = round::<T>(0.5);
+                let half_the_way = multiply_add::<T, FUSED>(half, to, -(half * from));
+                multiply_add::<T, FUSED>(over.twice_the_share, half_the_way, from)
             };
 
             let root = at_least(floor.gradient, g.abs());
@@ -205,11 +209,13 @@ mod numbers {
             let exact = |value: T| value.to_f64().expect("f32 and f64 are f64");
             let normal = T::min_positive_value();
             // What a square is multiplied with on its way into v.
-            let Average {
-                share,
-                from_the_new,
-            } = adam.average_2;
-            let of_the_new = if from_the_new { 1.0 - share } else { share };
+            let over = adam.average_2;
+            let share = over.twice_the_share / 2.0;
+            let of_the_new = if over.from_the_new {
+                1.0 - share
+            } else {
+                share
+            };
             let gradient = (exact(normal) / of_the_new).sqrt();
             let gradient = gradient.log2().ceil().exp2();
             // √v stays below this gradient; half a bit of ε̂ is lost in rounding in any case.
@@ -252,7 +258,7 @@ mod kernel {
 
     #[derive(CubeType, CubeLaunch)]
     struct AverageScalars {
-        share: InputScalar,
+        twice_the_share: InputScalar,
         #[cube(comptime)]
         from_the_new: bool,
     }
@@ -288,11 +294,12 @@ mod kernel {
         old: Vector<A, S>,
         new: Vector<A, S>,
     ) -> Vector<A, S> {
-        let share = Vector::new(over.share.get::<A>());
+        let twice_the_share = Vector::new(over.twice_the_share.get::<A>());
+        let half = Vector::new(A::new(0.5));
         if comptime!(over.from_the_new) {
-            new + (share * old - share * new)
+            twice_the_share * (half * old - half * new) + new
         } else {
-            old + (share * new - share * old)
+            twice_the_share * (half * new - half * old) + old
         }
     }
 
@@ -300,7 +307,7 @@ mod kernel {
         pub(super) fn launch_scalars(&self, arithmetic: DType) -> AdamScalarsLaunch {
             let scalar = |value: f64| cube::scalar(value, arithmetic);
             let average = |average: Average<f64>| {
-                AverageScalarsLaunch::new(scalar(average.share), average.from_the_new)
+                AverageScalarsLaunch::new(scalar(average.twice_the_share), average.from_the_new)
             };
             AdamScalarsLaunch::new(
                 average(self.average_1),
