@@ -44,7 +44,7 @@ const EPSILON: f64 = 1e-6;
 ///
 /// # Panics
 ///
-/// Panics where `max_norm` is not a number greater than 0.
+/// Panics where `max_norm` is NaN or not greater than 0.
 #[track_caller]
 pub fn clip_grad_norm<M: Module>(
     module: &M,
@@ -69,7 +69,7 @@ pub fn clip_grad_norm<M: Module>(
 ///
 /// # Panics
 ///
-/// Panics where `max_norm` is not a number greater than 0.
+/// Panics where `max_norm` is NaN or not greater than 0.
 #[track_caller]
 pub fn try_clip_grad_norm<M: Module>(
     module: &M,

@@ -4,16 +4,13 @@
 //! one at run time; the compiler turns it into vector instructions. Every element is computed on
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
-
 use burn::tensor::DType;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::threads::share;
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
 
 /// The length from which threads pay: less is done before another thread wakes.
@@ -21,9 +18,6 @@ const THREADS_PAY_FROM: usize = 1 << 16;
 
 /// What a thread takes at a time: what it reads and writes fits the second-level cache.
 const CHUNK: usize = 1 << 14;
-
-/// How often to look whether the others are done, some tens of microseconds, before sleeping.
-const SPINS: usize = 4000;
 
 /// What a step is computed in.
 pub(crate) trait Arithmetic: Element<Arithmetic = Self> + Float + VFma {
@@ -114,10 +108,8 @@ impl<E: Element, const N: usize> Slices<'_, E, N> {
 
 const IN_RANGE: &str = "the slices are of one length";
 
-/// Lets the threads take chunk after chunk. The calling thread takes its share from the start:
-/// it would wait for as long as the others take to wake.
 fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
-    slices: Slices<E, N>,
+    mut slices: Slices<E, N>,
     coefficients: &Coefficients<E::Arithmetic, R>,
 ) {
     let update = |slices| {
@@ -130,54 +122,11 @@ fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
     if length < THREADS_PAY_FROM {
         return update(slices);
     }
-    let rest = Mutex::new(slices);
-    let work = || {
-        loop {
-            let chunk = rest
-                .lock()
-                .expect("a chunk is taken without panicking")
-                .take(CHUNK);
-            if chunk.parameter.is_empty() {
-                break;
-            }
-            update(chunk);
-        }
-    };
-    let Some(pool) = helpers() else {
-        return work();
-    };
-    let helpers = rayon::current_num_threads().min(pool.current_num_threads() + 1);
-    let helpers = helpers.min(length / CHUNK) - 1;
-    let finished = AtomicUsize::new(0);
-    pool.in_place_scope(|scope| {
-        for _ in 0..helpers {
-            scope.spawn(|_| {
-                work();
-                finished.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-        work();
-        // Their last chunks take microseconds; asleep, this thread would take tens to wake.
-        for _ in 0..SPINS {
-            if finished.load(Ordering::Relaxed) == helpers {
-                break;
-            }
-            std::hint::spin_loop();
-        }
+    let chunks = std::iter::from_fn(|| {
+        let chunk = slices.take(CHUNK);
+        (!chunk.parameter.is_empty()).then_some(chunk)
     });
-}
-
-/// A thread for each core but the caller's, where there are any. They are the crate's own: a worker
-/// of rayon's shared pool may be in a task of the user's that waits for this very step.
-fn helpers() -> Option<&'static ThreadPool> {
-    static HELPERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
-        let cores = std::thread::available_parallelism().ok()?.get();
-        let builder = ThreadPoolBuilder::new()
-            .num_threads(cores.checked_sub(1).filter(|helpers| *helpers > 0)?)
-            .thread_name(|i| format!("burn-decay-{i}"));
-        builder.build().ok()
-    });
-    HELPERS.as_ref()
+    share(chunks, length / CHUNK, update);
 }
 
 struct Task<'a, E: Element, R, const N: usize> {
@@ -248,7 +197,7 @@ fn is_against<T: Arithmetic>(theta: T, direction: T, first_moment: T) -> bool {
 }
 
 /// An element that a parameter can have.
-pub(crate) trait Element: Copy + Send + Sync {
+pub(crate) trait Element: Copy + Default + Send + Sync {
     /// What its step is computed in, and what its moments are kept in.
     type Arithmetic: Arithmetic;
 

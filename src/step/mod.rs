@@ -23,6 +23,10 @@ mod cube;
 mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+#[cfg(feature = "one-pass")]
+mod strided;
+#[cfg(feature = "one-pass")]
+mod threads;
 
 use std::sync::Once;
 
