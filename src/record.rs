@@ -68,10 +68,10 @@ impl<'a> Record<'a> {
 
     /// The number of steps that were taken.
     pub(crate) fn time(&self, recorded: Option<Option<u64>>) -> usize {
-        match self.required("time", recorded) {
-            Some(time) if (1..=LARGEST_TIME).contains(&time) => time as usize,
-            _ => self.refuse("time", "must be a whole number from 1 to 2⁵³"),
-        }
+        let time = self.required("time", recorded);
+        time.filter(|time| (1..=LARGEST_TIME).contains(time))
+            .and_then(|time| time.try_into().ok())
+            .unwrap_or_else(|| self.refuse("time", "must be a whole number from 1 to 2⁵³"))
     }
 
     pub(crate) fn required<T>(&self, leaf: &str, recorded: Option<T>) -> T {

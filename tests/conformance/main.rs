@@ -9,6 +9,7 @@ mod fidelity;
 mod forms;
 mod kept;
 mod libraries;
+mod modules;
 mod properties;
 mod records;
 mod reference;
