@@ -62,6 +62,10 @@ pub(crate) struct Decay<T> {
 const SMALLEST_MOMENT: f32 = f32::MIN_POSITIVE;
 
 impl<R> Coefficients<f64, R> {
+    /// # Panics
+    ///
+    /// Panics where the square of a scalar overflows: a step takes the parameter to about α, and
+    /// the next one multiplies that with δ.
     fn check(&self, arithmetic: DType) {
         let largest = match arithmetic {
             DType::F64 => f64::MAX,
@@ -73,8 +77,8 @@ impl<R> Coefficients<f64, R> {
         ];
         for (name, value) in scalars {
             assert!(
-                value <= largest,
-                "the learning rate is too large: the {name} must be finite in {arithmetic:?}, but is {value:e}"
+                value <= largest.sqrt(),
+                "the learning rate is too large: the {name} is {value:e}, and overflows in {arithmetic:?}"
             );
         }
     }

@@ -136,18 +136,20 @@ fn coefficients_beyond_f32_are_refused_and_none_makes_a_nan_of_zero() {
         let adamw = AdamWConfig::new().with_weight_decay(LARGEST).build();
         let l2 = AdamL2Config::new().with_l2_penalty(LARGEST).build();
         let sgdw = SgdWConfig::new().with_weight_decay(LARGEST).build();
-        assert_eq!(values(&adamw.step(1.0, zero(), zero(), None).0), [0.0]);
+        assert_eq!(values(&adamw.step(1e-20, zero(), zero(), None).0), [0.0]);
         assert_eq!(values(&l2.step(1.0, zero(), zero(), None).0), [0.0]);
-        assert_eq!(values(&sgdw.step(1.0, zero(), zero(), None).0), [0.0]);
+        assert_eq!(values(&sgdw.step(1e-20, zero(), zero(), None).0), [0.0]);
 
-        let message = panic_message(|| adamw.step(10.0, zero(), zero(), None));
-        let expected =
-            "the learning rate is too large: the decay of a step, δ, must be finite in F32";
-        assert!(message.starts_with(expected), "{message}");
-        let message = panic_message(|| l2.step(1e40, zero(), zero(), None));
-        let expected =
-            "the learning rate is too large: the size of a step, α, must be finite in F32";
-        assert!(message.starts_with(expected), "{message}");
+        let message = panic_message(|| sgdw.step(1.0, zero(), zero(), None));
+        assert_eq!(
+            message,
+            "the learning rate is too large: the decay of a step, δ, is 3.4028234663852886e38, and overflows in F32"
+        );
+        for lr in [1e30, 1e300] {
+            let message = panic_message(|| l2.step(lr, zero(), zero(), None));
+            let expected = "the learning rate is too large: the size of a step, α, is ";
+            assert!(message.starts_with(expected), "{message}");
+        }
     }
     for refused in [1e39, 1e300] {
         for error in [

@@ -142,35 +142,30 @@ fn a_record_of_several_groups_resumes_to_the_bit() {
 #[test]
 fn a_record_in_another_precision_resumes() {
     for device in devices_with_f64() {
-        let in_precision = |dtype| {
-            let cast = |parameter: Param<Tensor<2>>| {
-                Param::from_tensor(parameter.val().detach().cast(dtype))
+        let train = |mut model: Model, optimizer: &mut ModuleOptimizer, steps: [u64; 2]| {
+            for step in steps[0]..=steps[1] {
+                model = model.step(optimizer, step, BOTH);
+            }
+            model
+        };
+        // The same parameters, by their ids.
+        let in_precision = |model: &Model, dtype: DType| {
+            let cast = |parameter: &Param<Tensor<2>>| {
+                let data = parameter.val().into_data();
+                let weight = Tensor::from_data(data, (&device, dtype)).require_grad();
+                Param::initialized(parameter.id, weight)
             };
-            let Model { first, second } = Model::new(&device);
-            let [first, second] = [first, second].map(cast);
-            Model { first, second }
+            Model {
+                first: cast(&model.first),
+                second: cast(&model.second),
+            }
         };
         for [from, to] in [[DType::F32, DType::F64], [DType::F64, DType::F32]] {
-            let train = |mut model: Model, optimizer: &mut ModuleOptimizer, steps: [u64; 2]| {
-                for step in steps[0]..=steps[1] {
-                    model = model.step(optimizer, step, BOTH);
-                }
-                model
-            };
             let mut first = AdamWConfig::new().init();
-            let before = train(in_precision(from), &mut first, [1, 5]);
-            let record = first.to_record();
-            let move_over = |model: Model, id: &Model| {
-                let over = |parameter: Param<Tensor<2>>, id: &Param<Tensor<2>>| {
-                    Param::initialized(id.id, parameter.val().detach().cast(to).require_grad())
-                };
-                Model {
-                    first: over(model.first, &id.first),
-                    second: over(model.second, &id.second),
-                }
-            };
-            let moved = move_over(before.clone(), &before);
-            let mut second = AdamWConfig::new().init().load_record(record);
+            let start = in_precision(&Model::new(&device), from);
+            let before = train(start, &mut first, [1, 5]);
+            let moved = in_precision(&before, to);
+            let mut second = AdamWConfig::new().init().load_record(first.to_record());
             let resumed = train(moved, &mut second, [6, 10]).values();
             let went_on = train(before, &mut first, [6, 10]).values();
             for (resumed, went_on) in resumed.iter().flatten().zip(went_on.iter().flatten()) {
