@@ -14,8 +14,9 @@
 //!
 //! - the moments move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
 //!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵; for β below
-//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. The
-//!   difference is taken of halves, which is exact and cannot overflow;
+//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. (The
+//!   difference of m's two ends may overflow, and m takes a share of each end instead; it is v's
+//!   rounding that counts);
 //! - a `v` that overflowed stays infinite, as a decaying average would, so that a gradient too
 //!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
 
@@ -37,8 +38,8 @@ pub(crate) struct Adam<T> {
 /// A moving average, which goes a share of the way from one end to the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Average<T> {
-    /// Twice the share, which is at most one half: what half of the way is multiplied with.
-    twice_the_share: T,
+    /// At most one half.
+    share: T,
     /// Whether it goes from the new value to the old one.
     from_the_new: bool,
 }
@@ -58,17 +59,10 @@ impl<T> Average<T> {
 impl Average<f64> {
     pub(crate) fn new(beta: f64) -> Self {
         let from_the_new = beta < 0.5;
-        let share = if from_the_new { beta } else { 1.0 - beta };
         Self {
-            twice_the_share: 2.0 * share,
+            share: if from_the_new { beta } else { 1.0 - beta },
             from_the_new,
         }
-    }
-
-    fn of_tensors<const D: usize>(self, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
-        let (from, to) = self.ends(old, new);
-        let half_the_way = to * 0.5 - from.clone() * 0.5;
-        from + half_the_way * self.twice_the_share
     }
 }
 
@@ -91,10 +85,13 @@ impl<const N: usize> Rule<N> for Adam<f64> {
         };
         let epsilon = self.epsilon_in(g.dtype());
         let square = g.clone().square();
-        let larger = v.clone().max_pair(square.clone());
-        let finite = self.average_2.of_tensors(v.clone(), square);
-        *v = finite.mask_fill(larger.is_inf(), f32::INFINITY);
-        *m = self.average_1.of_tensors(m.clone(), g);
+        let overflowed = v.clone().max_pair(square.clone()).is_inf();
+        let (from, to) = self.average_2.ends(v.clone(), square);
+        let moved = from.clone() + (to - from) * self.average_2.share;
+        *v = moved.mask_fill(overflowed, f32::INFINITY);
+        let (from, to) = self.average_1.ends(m.clone(), g);
+        let share = self.average_1.share;
+        *m = from.clone() - from * share + to * share;
         let v = match max_v {
             [max_v] => {
                 *max_v = max_v.clone().max_pair(v.clone());
@@ -136,7 +133,7 @@ mod numbers {
     impl<T: Arithmetic> Rounded<T> {
         pub(super) fn new(adam: &Adam<f64>) -> Self {
             let average = |average: Average<f64>| Average {
-                twice_the_share: round(average.twice_the_share),
+                share: round(average.share),
                 from_the_new: average.from_the_new,
             };
             Self {
@@ -157,24 +154,17 @@ mod numbers {
             let [m, v, max_v @ ..] = &mut averages[..] else {
                 unreachable!("Adam keeps two averages or three")
             };
-            let average = |over: Average<T>, old: T, new: T| {
-                let (from, to) = over.ends(old, new);
-                let half = round::<T>(0.5);
-                let half_the_way = multiply_add::<T, FUSED>(half, to, -(half * from));
-                multiply_add::<T, FUSED>(over.twice_the_share, half_the_way, from)
-            };
-
             let root = at_least(floor.gradient, g.abs());
             let square = multiply_add::<T, FUSED>(root, root, -(floor.gradient * floor.gradient));
-            let larger = at_least(*v, square);
-            let moved = average(adam.average_2, *v, square);
-            let moved = if larger == T::infinity() {
-                larger
-            } else {
-                moved
-            };
+            let overflowed = at_least(*v, square) == T::infinity();
+            let (from, to) = adam.average_2.ends(*v, square);
+            let moved = multiply_add::<T, FUSED>(adam.average_2.share, to - from, from);
+            let moved = if overflowed { T::infinity() } else { moved };
             *v = floor.or_zero(moved, moved);
-            let moved = average(adam.average_1, *m, g);
+            let (from, to) = adam.average_1.ends(*m, g);
+            let share = adam.average_1.share;
+            let rest = multiply_add::<T, FUSED>(-share, from, from);
+            let moved = multiply_add::<T, FUSED>(share, to, rest);
             *m = floor.or_zero(moved, moved.abs());
             let v = match max_v {
                 [max_v] => {
@@ -210,11 +200,10 @@ mod numbers {
             let normal = T::min_positive_value();
             // What a square is multiplied with on its way into v.
             let over = adam.average_2;
-            let share = over.twice_the_share / 2.0;
             let of_the_new = if over.from_the_new {
-                1.0 - share
+                1.0 - over.share
             } else {
-                share
+                over.share
             };
             let gradient = (exact(normal) / of_the_new).sqrt();
             let gradient = gradient.log2().ceil().exp2();
@@ -258,7 +247,7 @@ mod kernel {
 
     #[derive(CubeType, CubeLaunch)]
     struct AverageScalars {
-        twice_the_share: InputScalar,
+        share: InputScalar,
         #[cube(comptime)]
         from_the_new: bool,
     }
@@ -272,11 +261,15 @@ mod kernel {
             averages: &mut Sequence<Vector<A, S>>,
             scalars: &AdamScalars,
         ) -> Vector<A, S> {
-            let m = average::<A, S>(&scalars.average_1, *averages.index(0), g);
+            let (from, to) = ends::<A, S>(&scalars.average_1, *averages.index(0), g);
+            let share = Vector::new(scalars.average_1.share.get::<A>());
+            let m = from - share * from + share * to;
             let square = g * g;
-            let larger = max(*averages.index(1), square);
-            let moved = average::<A, S>(&scalars.average_2, *averages.index(1), square);
-            let v = select_many(larger.is_inf(), larger, moved);
+            let overflowed = max(*averages.index(1), square).is_inf();
+            let (from, to) = ends::<A, S>(&scalars.average_2, *averages.index(1), square);
+            let share = Vector::new(scalars.average_2.share.get::<A>());
+            let moved = share * (to - from) + from;
+            let v = select_many(overflowed, Vector::new(A::INFINITY), moved);
             averages.insert(0usize, m);
             averages.insert(1usize, v);
             let mut v_in_use = v;
@@ -289,17 +282,15 @@ mod kernel {
     }
 
     #[cube]
-    fn average<A: Float, S: Size>(
+    fn ends<A: Float, S: Size>(
         over: &AverageScalars,
         old: Vector<A, S>,
         new: Vector<A, S>,
-    ) -> Vector<A, S> {
-        let twice_the_share = Vector::new(over.twice_the_share.get::<A>());
-        let half = Vector::new(A::new(0.5));
+    ) -> (Vector<A, S>, Vector<A, S>) {
         if comptime!(over.from_the_new) {
-            twice_the_share * (half * old - half * new) + new
+            (new, old)
         } else {
-            twice_the_share * (half * new - half * old) + old
+            (old, new)
         }
     }
 
@@ -307,7 +298,7 @@ mod kernel {
         pub(super) fn launch_scalars(&self, arithmetic: DType) -> AdamScalarsLaunch {
             let scalar = |value: f64| cube::scalar(value, arithmetic);
             let average = |average: Average<f64>| {
-                AverageScalarsLaunch::new(scalar(average.twice_the_share), average.from_the_new)
+                AverageScalarsLaunch::new(scalar(average.share), average.from_the_new)
             };
             AdamScalarsLaunch::new(
                 average(self.average_1),
