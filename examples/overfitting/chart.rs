@@ -1,0 +1,92 @@
+//! Panels of lines.
+
+use std::error::Error;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+/// Of Okabe and Ito, which colour-blind people tell apart.
+pub const COLORS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
+
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub type Line = (RGBAColor, Vec<(f64, f64)>);
+
+/// So many panels side by side, under a key to the colours.
+pub fn panels<'a>(
+    root: &Area<'a>,
+    names: &[&str],
+    count: usize,
+) -> Result<Vec<Area<'a>>, Box<dyn Error>> {
+    register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
+        .map_err(|_| "no font")?;
+    root.fill(&WHITE)?;
+    let (key, body) = root.split_vertically(48);
+    for ((name, color), x) in names.iter().zip(COLORS).zip((24..).step_by(180)) {
+        key.draw(&Rectangle::new([(x, 24), (x + 32, 30)], color.filled()))?;
+        key.draw(&Text::new(*name, (x + 44, 16), ("sans-serif", 22)))?;
+    }
+    Ok(body.split_evenly((1, count)))
+}
+
+/// A panel with its title and that of its x axis.
+pub fn panel(
+    area: &Area,
+    [title, x_title]: [&str; 2],
+    lines: &[Line],
+    label: fn(&f64) -> String,
+) -> Result<(), Box<dyn Error>> {
+    let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+    let range = |of: fn(&(f64, f64)) -> f64| {
+        let values = lines
+            .iter()
+            .flat_map(|line| &line.1)
+            .filter(|point| finite(point))
+            .map(of);
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+        let (low, high) = if low < high {
+            (low, high)
+        } else {
+            (low.min(0.0), high.max(1.0))
+        };
+        let margin = 0.05 * (high - low);
+        low - margin..high + margin
+    };
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 20))
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(60)
+        .build_cartesian_2d(range(|point| point.0), range(|point| point.1))?;
+    chart
+        .configure_mesh()
+        .x_desc(x_title)
+        .x_label_formatter(&label)
+        .y_label_formatter(&label)
+        .label_style(("sans-serif", 16))
+        .light_line_style(WHITE)
+        .draw()?;
+    // The later a line, the thinner: one that lies under another still shows.
+    for ((color, points), width) in lines.iter().zip((3..=2 + lines.len() as u32).rev()) {
+        let points = points.iter().copied().filter(finite);
+        let series = LineSeries::new(points, color.stroke_width(width)).point_size(width + 1);
+        chart.draw_series(series)?;
+    }
+    Ok(())
+}
+
+pub fn plain(value: &f64) -> String {
+    ((value * 1e6).round() / 1e6).to_string()
+}
+
+pub fn power_of_ten(exponent: &f64) -> String {
+    format!("{:.0e}", 10f64.powf(*exponent))
+}
