@@ -16,60 +16,59 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
 }
 
-struct DigitBatcher;
+struct Digits;
 
-impl Batcher<Digit, Batch> for DigitBatcher {
+impl Batcher<Digit, Batch> for Digits {
     fn batch(&self, digits: Vec<Digit>, device: &Device) -> Batch {
-        let pixels = digits.iter().flat_map(|digit| digit.pixels.map(normalize));
-        let pixels = Tensor::<1>::from_floats(pixels.collect::<Vec<_>>().as_slice(), device);
-        let labels: Vec<i32> = digits.iter().map(|digit| digit.label.into()).collect();
+        let pixels: Vec<_> = digits
+            .iter()
+            .flat_map(|d| d.pixels)
+            .map(normalize)
+            .collect();
+        let labels: Vec<_> = digits.iter().map(|digit| i32::from(digit.label)).collect();
         Batch {
-            images: pixels.reshape([digits.len(), SIDE * SIDE]),
+            images: Tensor::from_data(TensorData::new(pixels, [digits.len(), SIDE * SIDE]), device),
             labels: Tensor::from_ints(labels.as_slice(), device),
         }
     }
 }
 
-pub fn test_loader(digits: &[Digit]) -> Arc<dyn DataLoader<Batch>> {
-    let loader = DataLoaderBuilder::new(DigitBatcher).batch_size(500);
+pub type Loader = Arc<dyn DataLoader<Batch>>;
+
+pub fn test_loader(digits: &[Digit]) -> Loader {
+    let loader = DataLoaderBuilder::new(Digits).batch_size(500);
     loader.build(InMemDataset::new(digits.to_vec()))
 }
 
-/// Shuffles anew in each epoch, as if so many of them were `done`.
-pub fn train_loader(
-    digits: &[Digit],
-    options: &Options,
-    done: usize,
-) -> Arc<dyn DataLoader<Batch>> {
-    let loader = DataLoaderBuilder::new(DigitBatcher).batch_size(options.batch_size.get());
-    let loader = loader
-        .shuffle(options.seed)
-        .build(InMemDataset::new(digits.to_vec()));
-    Arc::new(Resumed { loader, done })
+/// Shuffles anew in every epoch, as if so many of them were `done`.
+pub fn train_loader(digits: &[Digit], options: &Options, done: usize) -> Loader {
+    let loader = DataLoaderBuilder::new(Digits).batch_size(options.batch_size.get());
+    let loader = loader.shuffle(options.seed);
+    Arc::new(Resumed(
+        loader.build(InMemDataset::new(digits.to_vec())),
+        done,
+    ))
 }
 
-struct Resumed {
-    loader: Arc<dyn DataLoader<Batch>>,
-    done: usize,
-}
+struct Resumed(Loader, usize);
 
 impl DataLoader<Batch> for Resumed {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
-        self.loader.iter()
+        self.0.iter()
     }
 
     fn num_items(&self) -> usize {
-        self.loader.num_items()
+        self.0.num_items()
     }
 
-    /// The `Learner` asks for its device once, and shuffles with what it gets.
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
-        let loader = self.loader.to_device(device);
-        (0..self.done).for_each(|_| drop(loader.iter()));
+    /// The `Learner` calls this once, and shuffles with what it gets.
+    fn to_device(&self, device: &Device) -> Loader {
+        let loader = self.0.to_device(device);
+        (0..self.1).for_each(|_| drop(loader.iter()));
         loader
     }
 
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
-        self.loader.slice(start, end)
+    fn slice(&self, start: usize, end: usize) -> Loader {
+        self.0.slice(start, end)
     }
 }

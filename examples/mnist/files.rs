@@ -8,10 +8,9 @@ pub fn write_whole<E: Display>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), String> {
+    let failed = |error: &dyn Display| format!("{}: {error}", path.display());
     let name = path.file_name().unwrap_or_default().display();
     let unfinished = path.with_file_name(format!("unfinished-{name}"));
-    let written = write(&unfinished).map_err(|error| error.to_string());
-    let moved = written
-        .and_then(|()| std::fs::rename(&unfinished, path).map_err(|error| error.to_string()));
-    moved.map_err(|error| format!("{}: {error}", path.display()))
+    write(&unfinished).map_err(|error| failed(&error))?;
+    std::fs::rename(&unfinished, path).map_err(|error| failed(&error))
 }

@@ -1,5 +1,5 @@
 //! Trains an MNIST classifier under the L2 penalty and under decoupled weight decay, and measures
-//! what each does to the weights. Its heart is training.rs.
+//! what each does to the weights. The heart of it is training.rs.
 //!
 //! ```text
 //! cargo run --release --example mnist
@@ -7,6 +7,8 @@
 //! ```
 
 mod batches;
+#[path = "../overfitting/chart.rs"]
+mod chart;
 mod decay;
 mod digits;
 mod files;
@@ -19,11 +21,10 @@ mod training;
 use std::error::Error;
 use std::time::Instant;
 
-use burn::train::LearnerSummary;
+use burn::train::{LearnerSummary, MetricSummary};
 use clap::Parser;
 
-use options::{Options, Scheme};
-use report::Run;
+use options::Options;
 
 fn main() {
     if let Err(error) = run(&Options::parse()) {
@@ -35,47 +36,30 @@ fn main() {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let digits = digits::Digits::load(&options.data)?;
     for scheme in &options.optimizer {
-        // Whether the options make sense, before anything is written.
+        // Options that make no sense are refused before anything is written.
         scheme.learner(options, digits.train.len())?;
     }
-    let learner = options.out.join("learner");
-    let failed = |error| format!("--out {}: {error}", options.out.display());
-    resume::prepare(&learner, options).map_err(failed)?;
+    let folder = options.out.join("learner");
+    resume::prepare(&folder, options)?;
 
-    let run = |scheme: &Scheme| {
+    let mut runs = Vec::new();
+    for &scheme in &options.optimizer {
         let start = Instant::now();
-        let folder = learner.join(format!("{scheme:?}"));
-        let model = scheme.train(options, &digits, &folder)?;
-        let metrics = LearnerSummary::new(&folder, &["Loss", "Accuracy"])?.metrics;
-        let [gradient_rms, effective_lambda] = decay::measure(*scheme, options, &digits, &model);
-        Ok::<_, String>(Run {
-            optimizer: format!("{scheme:?}"),
-            lambda: scheme.coefficients(options).1,
-            train_loss: metrics.train[0]
-                .entries
-                .iter()
-                .map(|epoch| epoch.value)
-                .collect(),
-            test_loss: metrics.valid[0]
-                .entries
-                .iter()
-                .map(|epoch| epoch.value)
-                .collect(),
-            test_accuracy: metrics.valid[1]
-                .entries
-                .iter()
-                .map(|epoch| epoch.value)
-                .collect(),
+        let name = format!("{scheme:?}");
+        let model = scheme.train(options, &digits, &folder.join(&name))?;
+        let metrics = LearnerSummary::new(folder.join(&name), &["Loss", "Accuracy"])?.metrics;
+        let epochs = |metric: &MetricSummary| metric.entries.iter().map(|e| e.value).collect();
+        let [gradient_rms, effective_lambda] = decay::measure(scheme, options, &digits, &model);
+        runs.push(report::Run {
+            optimizer: name,
+            train_loss: epochs(&metrics.train[0]),
+            test_loss: epochs(&metrics.valid[0]),
+            test_accuracy: epochs(&metrics.valid[1]),
             gradient_rms,
             effective_lambda,
             seconds: start.elapsed().as_secs_f64(),
-        })
-    };
-    let runs = options
-        .optimizer
-        .iter()
-        .map(run)
-        .collect::<Result<Vec<_>, _>>()?;
+        });
+    }
     report::print(&runs);
     let [picture, summary] = ["curves.png", "summary.json"].map(|name| options.out.join(name));
     files::write_whole(&picture, |path| report::draw(&runs, path))?;

@@ -11,10 +11,10 @@ use crate::digits::Data;
 /// Train an MNIST classifier under the L2 penalty and under decoupled weight decay.
 ///
 /// The device is Burn's choice, or that of BURN_DEVICE (flex, wgpu, …).
-#[derive(Parser, Debug, Serialize)]
+#[derive(Parser, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
-    /// The optimizers to train with, from the same weights and on the same batches
+    /// The optimizers, each of which trains from the same weights and on the same batches
     #[arg(long, value_delimiter = ',', default_value = "adam-l2,adamw")]
     pub optimizer: Vec<Scheme>,
     /// The passes over the training images

@@ -1,37 +1,39 @@
 //! What --resume needs.
 
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
 use burn::{lr_scheduler::LrSchedulerRecord, optim::OptimizerRecord, store::ModuleRecord};
-use serde_json::{Map, Value};
 
 use crate::options::Options;
 
-/// Makes the folder ready for a new run, or sees that the run in it has the same options.
-pub fn prepare(folder: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
-    let file = folder.join("options.json");
-    let now = serde_json::to_string_pretty(options)?;
+/// Makes `folder` ready for a new run, or sees that the run in it has the same options.
+pub fn prepare(folder: &Path, options: &Options) -> Result<(), String> {
+    let file = folder.join("options.txt");
+    let failed = |error| format!("{}: {error}", file.display());
+    let now = lines(options);
     if options.resume {
-        let before: Map<String, Value> = serde_json::from_str(&fs::read_to_string(file)?)?;
-        // Not the options themselves: the parser may round a number's last bit.
-        let now: Map<String, Value> = serde_json::from_str(&now)?;
-        return match now
-            .iter()
-            .find(|(option, now)| before.get(*option) != Some(now))
-        {
-            Some((option, now)) => {
-                Err(format!("--{option} was {}, not {now}", before[option]).into())
-            }
+        let before = fs::read_to_string(&file).map_err(failed)?;
+        let mut pairs = before.lines().zip(now.lines());
+        return match pairs.find(|(before, now)| before != now) {
+            Some((before, now)) => Err(format!("--resume: the run has {before}, not {now}")),
             None => Ok(()),
         };
     }
     if file.exists() {
-        fs::remove_dir_all(folder)?;
+        fs::remove_dir_all(folder).map_err(failed)?;
     }
-    fs::create_dir_all(folder)?;
-    Ok(fs::write(file, now)?)
+    let made = fs::create_dir_all(folder);
+    made.and_then(|()| fs::write(&file, now)).map_err(failed)
+}
+
+/// A line for each option with which a run must be resumed.
+fn lines(options: &Options) -> String {
+    let options = serde_json::to_value(options).expect("they are numbers and text");
+    let options = options.as_object().into_iter().flatten();
+    options
+        .map(|(option, value)| format!("--{option} {value}\n"))
+        .collect()
 }
 
 /// The last epoch whose checkpoint is whole: a run that was killed may have left half of one.
@@ -42,4 +44,27 @@ pub fn last_checkpoint(folder: &Path, epochs: usize) -> Option<usize> {
             && OptimizerRecord::load(file("optim", epoch)).is_ok()
             && LrSchedulerRecord::load(file("scheduler", epoch)).is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_resumed_with_its_own_options() {
+        let folder = std::env::temp_dir().join(format!("mnist-{}", std::process::id()));
+        let prepare = |more: &str| {
+            prepare(
+                &folder,
+                &Options::parse_from(["mnist"].into_iter().chain(more.split_whitespace())),
+            )
+        };
+        prepare("--learning-rate 0.1").unwrap();
+        prepare("--learning-rate 0.1 --resume").unwrap();
+        let error = prepare("--learning-rate 0.1 --resume --epochs 11").unwrap_err();
+        assert_eq!(error, "--resume: the run has --epochs 10, not --epochs 11");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

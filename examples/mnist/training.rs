@@ -99,15 +99,14 @@ impl Scheme {
         digits: &Digits,
         folder: &Path,
     ) -> Result<Classifier, String> {
-        let epochs = options.epochs.get();
-        let done = last_checkpoint(folder, epochs);
+        let done = last_checkpoint(folder, options.epochs.get());
         let train = train_loader(&digits.train, options, done.unwrap_or(0));
         let mut training = SupervisedTraining::new(folder, train, test_loader(&digits.test))
             .metrics((LossMetric::new(), AccuracyMetric::new()))
             .with_default_checkpointers()
             .with_application_logger(None)
             .label(&format!("{self:?}"))
-            .num_epochs(epochs);
+            .num_epochs(options.epochs.get());
         if let Some(epoch) = done {
             training = training.checkpoint(epoch);
         }

@@ -23,7 +23,7 @@ pub type Line = (RGBAColor, Vec<(f64, f64)>);
 /// So many panels side by side, under a key to the colours.
 pub fn panels<'a>(
     root: &Area<'a>,
-    names: &[&str],
+    names: &[impl AsRef<str>],
     count: usize,
 ) -> Result<Vec<Area<'a>>, Box<dyn Error>> {
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
@@ -32,15 +32,16 @@ pub fn panels<'a>(
     let (key, body) = root.split_vertically(48);
     for ((name, color), x) in names.iter().zip(COLORS).zip((24..).step_by(180)) {
         key.draw(&Rectangle::new([(x, 24), (x + 32, 30)], color.filled()))?;
-        key.draw(&Text::new(*name, (x + 44, 16), ("sans-serif", 22)))?;
+        key.draw(&Text::new(name.as_ref(), (x + 44, 16), ("sans-serif", 22)))?;
     }
     Ok(body.split_evenly((1, count)))
 }
 
-/// A panel with its title and that of its x axis.
+/// A panel of lines, which are told apart by their order where they lie on one another.
 pub fn panel(
     area: &Area,
-    [title, x_title]: [&str; 2],
+    title: &str,
+    x_title: &str,
     lines: &[Line],
     label: fn(&f64) -> String,
 ) -> Result<(), Box<dyn Error>> {
@@ -81,6 +82,11 @@ pub fn panel(
         chart.draw_series(series)?;
     }
     Ok(())
+}
+
+/// A value of each epoch.
+pub fn epochs(values: &[f64]) -> Vec<(f64, f64)> {
+    (1..).map(f64::from).zip(values.iter().copied()).collect()
 }
 
 pub fn plain(value: &f64) -> String {
