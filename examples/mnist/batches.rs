@@ -16,7 +16,8 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
 }
 
-struct Digits;
+/// Makes a batch of digits.
+pub struct Digits;
 
 impl Batcher<Digit, Batch> for Digits {
     fn batch(&self, digits: Vec<Digit>, device: &Device) -> Batch {

@@ -1,9 +1,10 @@
 //! How fast the weights decay, measured.
 
+use burn::data::dataloader::batcher::Batcher;
 use burn::optim::GradientsParams;
 
-use crate::batches::train_loader;
-use crate::digits::Digits;
+use crate::batches::Digits;
+use crate::digits::Digit;
 use crate::options::{Options, Scheme};
 use crate::training::Classifier;
 
@@ -13,21 +14,18 @@ use crate::training::Classifier;
 pub fn measure(
     scheme: Scheme,
     options: &Options,
-    digits: &Digits,
+    digits: &[Digit],
     model: &Classifier,
 ) -> [Vec<f64>; 2] {
     let layer = &model.hidden[0];
     let weight = layer.weight.val();
-    let batches = train_loader(&digits.train, options, 0).to_device(&weight.device());
+    let batch = |digits: &[Digit]| Digits.batch(digits.to_vec(), &weight.device());
+    let batches = digits.chunks(options.batch_size.get()).cycle().take(100);
     let gradient = |batch| weight.grad(&model.classify(batch).loss.backward());
-    let gradients: Vec<_> = batches
-        .iter()
-        .flatten()
-        .take(100)
-        .flat_map(gradient)
-        .collect();
+    let gradients: Vec<_> = batches.map(batch).flat_map(gradient).collect();
 
-    // Every step is from the trained weights, once the moments have settled; the last one counts.
+    // Every step starts from the trained weights. It is the last that counts: the moments have
+    // settled by then.
     let (learning_rate, lambda) = scheme.coefficients(options);
     let [with, without] = [lambda, 0.0].map(|lambda| {
         let mut optimizer = scheme.optimizer(lambda).expect("a λ that has trained");

@@ -1,7 +1,7 @@
 //! The digits of MNIST, out of its four IDX files.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
@@ -45,97 +45,71 @@ pub struct Digits {
 
 impl Digits {
     pub fn load(data: &Data) -> Result<Self, String> {
-        macro_rules! read {
-            ($name:literal) => {
-                read(data, $name, include_bytes!(concat!("data/", $name, ".gz")))?
-            };
+        macro_rules! file {
+            ($name:literal) => {{
+                let bytes = read(data, $name, include_bytes!(concat!("data/", $name, ".gz")));
+                ($name, bytes.map_err(|error| format!("{}: {error}", $name))?)
+            }};
         }
-        let train = [
-            read!("train-images-idx3-ubyte"),
-            read!("train-labels-idx1-ubyte"),
-        ];
-        let test = [
-            read!("t10k-images-idx3-ubyte"),
-            read!("t10k-labels-idx1-ubyte"),
-        ];
-        let [train, test] = [digits(train)?, digits(test)?];
-        Ok(Self { train, test })
+        Ok(Self {
+            train: digits(
+                file!("train-images-idx3-ubyte"),
+                file!("train-labels-idx1-ubyte"),
+            )?,
+            test: digits(
+                file!("t10k-images-idx3-ubyte"),
+                file!("t10k-labels-idx1-ubyte"),
+            )?,
+        })
     }
 }
 
-/// A file's name, and its contents, unpacked.
-type File<'a> = (&'a str, Vec<u8>);
-
-fn read<'a>(data: &Data, name: &'a str, embedded: &[u8]) -> Result<File<'a>, String> {
-    let mut bytes = match data {
-        Data::Embedded => Ok(embedded.to_vec()),
-        Data::Folder(folder) => {
-            fs::read(folder.join(name)).or_else(|_| fs::read(folder.join(format!("{name}.gz"))))
-        }
+/// The contents of a file, unpacked.
+fn read(data: &Data, name: &str, embedded: &[u8]) -> io::Result<Vec<u8>> {
+    let bytes = match data {
+        Data::Embedded => embedded.to_vec(),
+        Data::Folder(folder) => fs::read(folder.join(name))
+            .or_else(|_| fs::read(folder.join(name).with_extension("gz")))?,
     };
-    if let Ok(packed) = &bytes
-        && packed.starts_with(&[0x1f, 0x8b])
-    {
-        let mut unpacked = Vec::new();
-        let read = GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked);
-        bytes = read.map(|_| unpacked);
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
     }
-    let bytes = bytes.map_err(|error| format!("{name}: {error}"))?;
-    Ok((name, bytes))
+    let mut unpacked = Vec::new();
+    GzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
 }
 
-/// What follows the headers of two IDX files, of images and of their labels.
-fn digits([images, labels]: [File; 2]) -> Result<Vec<Digit>, String> {
+/// What is in two IDX files, after headers that say how much it is.
+fn digits(images: (&str, Vec<u8>), labels: (&str, Vec<u8>)) -> Result<Vec<Digit>, String> {
     let count = labels.1.len().saturating_sub(8);
+    let damaged = |name| format!("{name}: damaged, or not the one for {count} digits");
     let header = |sizes: &[usize]| -> Vec<u8> {
-        sizes
-            .iter()
-            .flat_map(|&size| (size as u32).to_be_bytes())
-            .collect()
+        let bytes = sizes.iter().map(|&size| (size as u32).to_be_bytes());
+        bytes.flatten().collect()
     };
     let classes = labels.1.strip_prefix(&*header(&[0x801, count]));
-    let classes = classes.filter(|labels| labels.iter().all(|&label| label < 10));
-    let classes = classes.ok_or(format!(
-        "{}: damaged, or not the labels of digits",
-        labels.0
-    ))?;
+    let classes = classes.filter(|classes| classes.iter().all(|&class| class < 10));
+    let classes = classes.ok_or_else(|| damaged(labels.0))?;
     let pixels = images.1.strip_prefix(&*header(&[0x803, count, SIDE, SIDE]));
     let pixels = pixels.filter(|pixels| pixels.len() == count * SIDE * SIDE);
-    let pixels = pixels.ok_or(format!("{}: damaged, or not {count} images", images.0))?;
-    let digit = |(&pixels, &label): (&_, _)| Digit { pixels, label };
-    Ok(pixels
-        .as_chunks()
-        .0
-        .iter()
-        .zip(classes)
-        .map(digit)
-        .collect())
+    let (pixels, _) = pixels.ok_or_else(|| damaged(images.0))?.as_chunks();
+    let digit = |(&pixels, &label)| Digit { pixels, label };
+    Ok(pixels.iter().zip(classes).map(digit).collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_damaged_file_is_named() {
-        let images = || {
-            (
-                "images",
-                [
-                    &[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28][..],
-                    &[7; 784],
-                ]
-                .concat(),
-            )
-        };
-        let labels = |label| ("labels", vec![0, 0, 8, 1, 0, 0, 0, 1, label]);
-        assert_eq!(digits([images(), labels(9)]).unwrap()[0].label, 9);
-        let error = |files| digits(files).unwrap_err();
-        assert!(error([images(), labels(10)]).starts_with("labels: damaged"));
-        assert!(
-            error([("images", images().1[1..].to_vec()), labels(9)]).starts_with("images: damaged")
-        );
-        let folder = Data::Folder(std::env::temp_dir());
-        assert!(Digits::load(&folder).is_err_and(|error| error.starts_with("train-images")));
-    }
+#[test]
+fn a_damaged_file_is_named() {
+    let images = [
+        &[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28][..],
+        &[7; 784],
+    ]
+    .concat();
+    let read = |cut: usize, label: u8| {
+        let labels = vec![0, 0, 8, 1, 0, 0, 0, 1, label];
+        digits(("images", images[cut..].to_vec()), ("labels", labels)).map(|digits| digits.len())
+    };
+    assert_eq!(read(0, 9), Ok(1));
+    assert!(read(0, 10).is_err_and(|error| error.starts_with("labels: damaged")));
+    assert!(read(1, 9).is_err_and(|error| error.starts_with("images: damaged")));
 }

@@ -49,7 +49,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let model = scheme.train(options, &digits, &folder.join(&name))?;
         let metrics = LearnerSummary::new(folder.join(&name), &["Loss", "Accuracy"])?.metrics;
         let epochs = |metric: &MetricSummary| metric.entries.iter().map(|e| e.value).collect();
-        let [gradient_rms, effective_lambda] = decay::measure(scheme, options, &digits, &model);
+        let [gradient_rms, effective_lambda] =
+            decay::measure(scheme, options, &digits.train, &model);
         runs.push(report::Run {
             optimizer: name,
             train_loss: epochs(&metrics.train[0]),
@@ -66,9 +67,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let json = serde_json::to_string_pretty(&runs)?;
     files::write_whole(&summary, |path| std::fs::write(path, json))?;
     println!(
-        "\nwritten to {} and {}",
-        picture.display(),
-        summary.display()
+        "\nwritten to curves.png and summary.json in {}",
+        options.out.display()
     );
     Ok(())
 }

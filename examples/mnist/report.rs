@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use serde::Serialize;
 
-use crate::chart::{COLORS, Line, epochs, panel, panels, plain, power_of_ten};
+use crate::chart::{COLORS, Line, epochs, panel, panels, plain};
 
 #[derive(Serialize)]
 pub struct Run {
@@ -54,18 +54,26 @@ pub fn draw(runs: &[Run], path: &Path) -> Result<(), Box<dyn Error>> {
     let root = BitMapBackend::new(path, (1560, 520)).into_drawing_area();
     let names: Vec<_> = runs.iter().map(|run| &run.optimizer).collect();
     let areas = panels(&root, &names, 3)?;
+    let numbers: [fn(&f64) -> String; 2] = [plain; 2];
     panel(
         &areas[0],
         "loss: test, and paler train",
         "epoch",
         &losses,
-        plain,
+        numbers,
     )?;
-    panel(&areas[1], "test accuracy (%)", "epoch", &accuracies, plain)?;
+    panel(
+        &areas[1],
+        "test accuracy (%)",
+        "epoch",
+        &accuracies,
+        numbers,
+    )?;
+    let powers: [fn(&f64) -> String; 2] = [|x| format!("{:.0e}", 10f64.powf(*x)); 2];
     let titles = [
         "effective λ, of tenths of the weights",
         "size (rms) of their gradients",
     ];
-    panel(&areas[2], titles[0], titles[1], &lambdas, power_of_ten)?;
+    panel(&areas[2], titles[0], titles[1], &lambdas, powers)?;
     Ok(root.present()?)
 }

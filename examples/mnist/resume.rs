@@ -13,7 +13,7 @@ pub fn prepare(folder: &Path, options: &Options) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", file.display());
     let now = lines(options);
     if options.resume {
-        let before = fs::read_to_string(&file).map_err(failed)?;
+        let before = fs::read_to_string(&file).map_err(|e| format!("--resume: {}", failed(e)))?;
         let mut pairs = before.lines().zip(now.lines());
         return match pairs.find(|(before, now)| before != now) {
             Some((before, now)) => Err(format!("--resume: the run has {before}, not {now}")),
@@ -47,24 +47,19 @@ pub fn last_checkpoint(folder: &Path, epochs: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[test]
-    fn a_run_is_resumed_with_its_own_options() {
-        let folder = std::env::temp_dir().join(format!("mnist-{}", std::process::id()));
-        let prepare = |more: &str| {
-            prepare(
-                &folder,
-                &Options::parse_from(["mnist"].into_iter().chain(more.split_whitespace())),
-            )
-        };
-        prepare("--learning-rate 0.1").unwrap();
-        prepare("--learning-rate 0.1 --resume").unwrap();
-        let error = prepare("--learning-rate 0.1 --resume --epochs 11").unwrap_err();
-        assert_eq!(error, "--resume: the run has --epochs 10, not --epochs 11");
-        fs::remove_dir_all(folder).unwrap();
-    }
+#[test]
+fn a_run_is_resumed_with_its_own_options() {
+    let folder = std::env::temp_dir().join(format!("mnist-{}", std::process::id()));
+    let prepare = |more: &str| {
+        let arguments = format!("mnist --learning-rate 0.1 {more}");
+        prepare(
+            &folder,
+            &clap::Parser::parse_from(arguments.split_whitespace()),
+        )
+    };
+    prepare("").unwrap();
+    prepare("--resume").unwrap();
+    let error = prepare("--resume --epochs 11").unwrap_err();
+    assert_eq!(error, "--resume: the run has --epochs 10, not --epochs 11");
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Panels of lines.
+//! Panels of lines, side by side.
 
 use std::error::Error;
 
@@ -14,44 +14,41 @@ pub const COLORS: [RGBColor; 7] = [
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
+    BLACK,
 ];
 
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 pub type Line = (RGBAColor, Vec<(f64, f64)>);
 
-/// So many panels side by side, under a key to the colours.
+/// So many panels, under a key to the colours.
 pub fn panels<'a>(
     root: &Area<'a>,
     names: &[impl AsRef<str>],
     count: usize,
 ) -> Result<Vec<Area<'a>>, Box<dyn Error>> {
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
-        .map_err(|_| "no font")?;
+        .map_err(|_| "the font cannot be read")?;
     root.fill(&WHITE)?;
     let (key, body) = root.split_vertically(48);
-    for ((name, color), x) in names.iter().zip(COLORS).zip((24..).step_by(180)) {
-        key.draw(&Rectangle::new([(x, 24), (x + 32, 30)], color.filled()))?;
-        key.draw(&Text::new(name.as_ref(), (x + 44, 16), ("sans-serif", 22)))?;
+    for ((name, color), x) in names.iter().zip(COLORS).zip((24..).step_by(206)) {
+        key.draw(&Rectangle::new([(x, 24), (x + 32, 29)], color.filled()))?;
+        key.draw(&Text::new(name.as_ref(), (x + 42, 16), ("sans-serif", 20)))?;
     }
     Ok(body.split_evenly((1, count)))
 }
 
-/// A panel of lines, which are told apart by their order where they lie on one another.
+/// A panel, with how to write the values of its two axes.
 pub fn panel(
     area: &Area,
     title: &str,
     x_title: &str,
     lines: &[Line],
-    label: fn(&f64) -> String,
+    labels: [fn(&f64) -> String; 2],
 ) -> Result<(), Box<dyn Error>> {
     let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
     let range = |of: fn(&(f64, f64)) -> f64| {
-        let values = lines
-            .iter()
-            .flat_map(|line| &line.1)
-            .filter(|point| finite(point))
-            .map(of);
+        let points = lines.iter().flat_map(|line| &line.1);
+        let values = points.filter(|point| finite(point)).map(of);
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         let (low, high) = if low < high {
             (low, high)
@@ -70,16 +67,27 @@ pub fn panel(
     chart
         .configure_mesh()
         .x_desc(x_title)
-        .x_label_formatter(&label)
-        .y_label_formatter(&label)
+        .x_label_formatter(&labels[0])
+        .y_label_formatter(&labels[1])
         .label_style(("sans-serif", 16))
         .light_line_style(WHITE)
         .draw()?;
-    // The later a line, the thinner: one that lies under another still shows.
-    for ((color, points), width) in lines.iter().zip((3..=2 + lines.len() as u32).rev()) {
-        let points = points.iter().copied().filter(finite);
-        let series = LineSeries::new(points, color.stroke_width(width)).point_size(width + 1);
-        chart.draw_series(series)?;
+    for ((color, points), below) in lines.iter().zip((0..lines.len() as u32).rev()) {
+        let points: Vec<_> = points.iter().copied().filter(finite).collect();
+        // Dots that lie on one another are told apart by their size.
+        let size = if points.len() <= 20 {
+            3 + below.min(3)
+        } else {
+            0
+        };
+        let dots = points
+            .iter()
+            .map(|&point| Circle::new(point, size, color.filled()));
+        chart.draw_series(dots)?;
+        chart.draw_series(LineSeries::new(
+            points.iter().copied(),
+            color.stroke_width(3),
+        ))?;
     }
     Ok(())
 }
@@ -91,8 +99,4 @@ pub fn epochs(values: &[f64]) -> Vec<(f64, f64)> {
 
 pub fn plain(value: &f64) -> String {
     ((value * 1e6).round() / 1e6).to_string()
-}
-
-pub fn power_of_ten(exponent: &f64) -> String {
-    format!("{:.0e}", 10f64.powf(*exponent))
 }

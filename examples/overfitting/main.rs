@@ -1,4 +1,5 @@
-//! What helps against overfitting: a network on 500 digits, with one technique at a time.
+//! What helps against overfitting: a network on 500 digits, with one technique at a time, from the
+//! same weights and in a training loop of one's own.
 //!
 //! ```text
 //! cargo run --release --example overfitting
@@ -24,34 +25,33 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use chart::{COLORS, panel};
+use chart::{COLORS, panel, plain};
 use digits::{CLASSES, Data, Digit, Digits, SIDE, normalize};
 
-/// Compare techniques against overfitting.
+/// Compare techniques against overfitting, on 500 digits.
 #[derive(Parser)]
 struct Options {
-    /// The runs of each technique, each on 500 digits of its own
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=16))]
-    seeds: u64,
-    /// The passes over the digits
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
-    epochs: u64,
     /// The picture
     #[arg(long, default_value = "overfitting.png")]
     out: PathBuf,
 }
 
+const SEEDS: usize = 5;
+const EPOCHS: usize = 40;
+/// How many digits a run has. Each seed has others.
+const DIGITS: usize = 500;
+
 /// What a run does against overfitting.
-#[derive(Clone, Copy)]
 struct Technique {
     name: &'static str,
     l2_penalty: f64,
     l1_penalty: f64,
     weight_decay: f64,
     dropout: f64,
-    /// By how many pixels an image is shifted at most, in each direction.
+    /// An image is shifted by up to so many pixels in each direction.
     shift: usize,
-    /// After how many epochs without a lower loss on a fifth of the digits, held out, it stops.
+    /// A fifth of the digits is held out, and training stops after so many epochs in which the loss
+    /// on them has not been lower than before.
     patience: Option<usize>,
 }
 
@@ -65,16 +65,59 @@ const NONE: Technique = Technique {
     patience: None,
 };
 
+/// Each number was the best of three or so on training digits that no run sees.
 #[rustfmt::skip]
 const TECHNIQUES: [Technique; 7] = [
     NONE,
     Technique { name: "L2 penalty", l2_penalty: 1e-3, ..NONE },
-    Technique { name: "L1 penalty", l1_penalty: 1e-4, ..NONE },
+    Technique { name: "L1 penalty", l1_penalty: 1e-5, ..NONE },
     Technique { name: "dropout", dropout: 0.5, ..NONE },
     Technique { name: "augmentation", shift: 2, ..NONE },
     Technique { name: "early stopping", patience: Some(5), ..NONE },
-    Technique { name: "weight decay", weight_decay: 0.5, ..NONE },
+    Technique { name: "weight decay", weight_decay: 2.0, ..NONE },
 ];
+
+impl Technique {
+    fn optimizer(&self) -> ModuleOptimizer {
+        if self.l2_penalty > 0.0 {
+            return AdamL2Config::new().with_l2_penalty(self.l2_penalty).init();
+        }
+        AdamWConfig::new()
+            .with_weight_decay(self.weight_decay)
+            .init()
+    }
+
+    /// The digits as tensors, each shifted at random.
+    fn batch(&self, digits: &[Digit], random: &mut StdRng, device: &Device) -> Batch {
+        let range = 0..=2 * self.shift;
+        let shifted = |digit: &Digit| {
+            let shift = [(); 2].map(|()| random.random_range(range.clone()));
+            shifted(digit, shift, self.shift).map(normalize)
+        };
+        let pixels: Vec<f32> = digits.iter().flat_map(shifted).collect();
+        let labels: Vec<i32> = digits.iter().map(|digit| digit.label.into()).collect();
+        let images = TensorData::new(pixels, [digits.len(), SIDE * SIDE]);
+        (
+            Tensor::from_data(images, device),
+            Tensor::from_ints(labels.as_slice(), device),
+        )
+    }
+}
+
+/// Images and labels.
+type Batch = (Tensor<2>, Tensor<1, Int>);
+
+/// The image, shifted by so much less the `middle`; black comes in from outside.
+fn shifted(digit: &Digit, [dx, dy]: [usize; 2], middle: usize) -> [u8; SIDE * SIDE] {
+    std::array::from_fn(|i| {
+        let [x, y] = [i % SIDE + dx, i / SIDE + dy].map(|at| at.wrapping_sub(middle));
+        if x < SIDE && y < SIDE {
+            digit.pixels[SIDE * y + x]
+        } else {
+            0
+        }
+    })
+}
 
 #[derive(Module, Debug)]
 struct Network {
@@ -92,191 +135,144 @@ impl Network {
         }
     }
 
-    fn loss(&self, images: Tensor<2>, labels: Tensor<1, Int>) -> (Tensor<1>, Tensor<2>) {
+    /// The loss, and the logits.
+    fn forward(&self, (images, labels): Batch) -> (Tensor<1>, Tensor<2>) {
         let hidden = self.dropout.forward(relu(self.hidden.forward(images)));
         let logits = self.output.forward(hidden);
         let loss = CrossEntropyLossConfig::new().init(&logits.device());
         (loss.forward(logits.clone(), labels), logits)
     }
 
-    /// The mean loss, and the share of the digits that are taken for another, in percent.
-    fn evaluate(&self, (images, labels): &(Tensor<2>, Tensor<1, Int>)) -> Score {
-        let (loss, logits) = self.valid().loss(images.clone(), labels.clone());
+    fn evaluate(&self, batch: &Batch) -> Score {
+        let (loss, logits) = self.valid().forward(batch.clone());
         let wrong = logits
             .argmax(1)
-            .flatten::<1>(0, 1)
-            .not_equal(labels.clone());
+            .squeeze_dim::<1>(1)
+            .not_equal(batch.1.clone());
         Score {
-            loss: loss.into_scalar::<f64>(),
+            loss: loss.into_scalar(),
             error: 100.0 * wrong.float().mean().into_scalar::<f64>(),
         }
     }
 }
 
+/// The mean loss, and the percentage of digits that are taken for another.
 #[derive(Clone, Copy)]
 struct Score {
     loss: f64,
     error: f64,
 }
 
-/// The digits as tensors, each shifted by up to so many pixels.
-fn batch(
-    digits: &[Digit],
-    shift: usize,
-    random: &mut StdRng,
-    device: &Device,
-) -> (Tensor<2>, Tensor<1, Int>) {
-    let shifted = |digit: &Digit| {
-        let [dx, dy] = [(); 2].map(|()| random.random_range(0..=2 * shift));
-        let pixels = digit.pixels;
-        (0..SIDE * SIDE).map(move |i| {
-            let [x, y] = [i % SIDE + dx, i / SIDE + dy].map(|at| at.wrapping_sub(shift));
-            // Black from outside of the image.
-            if x < SIDE && y < SIDE {
-                pixels[SIDE * y + x]
-            } else {
-                0
-            }
-        })
-    };
-    let pixels: Vec<f32> = digits.iter().flat_map(shifted).map(normalize).collect();
-    let labels: Vec<i32> = digits.iter().map(|digit| digit.label.into()).collect();
-    let images = TensorData::new(pixels, [digits.len(), SIDE * SIDE]);
-    (
-        Tensor::from_data(images, device),
-        Tensor::from_ints(labels.as_slice(), device),
-    )
-}
-
-/// The scores on the training and on the test digits after each epoch, and the epochs it took.
+/// The scores on the training and the test digits after each epoch, and the epochs it trained.
 struct Run {
     scores: Vec<[Score; 2]>,
     epochs: usize,
 }
 
-fn train(technique: &Technique, seed: u64, digits: &Digits, epochs: usize) -> Run {
+fn train(technique: &Technique, seed: usize, digits: &Digits) -> Run {
     let device = Device::default();
-    let autodiff = device.clone().autodiff();
-    let mut random = StdRng::seed_from_u64(seed);
-    device.seed(seed);
+    device.seed(seed as u64);
+    let mut random = StdRng::seed_from_u64(seed as u64);
 
-    let mut train = digits.train[500 * seed as usize..][..500].to_vec();
+    let mut train = digits.train[DIGITS * seed..][..DIGITS].to_vec();
     let held_out = train.split_off(if technique.patience.is_some() {
-        400
+        DIGITS * 4 / 5
     } else {
-        500
+        DIGITS
     });
-    let mut tensors = |digits: &[Digit]| batch(digits, 0, &mut random, &device);
-    let evaluated = [tensors(&train), tensors(&digits.test)];
-    let held_out = tensors(&held_out);
+    let [train_batch, test_batch, held_out] =
+        [&train, &digits.test, &held_out].map(|digits| NONE.batch(digits, &mut random, &device));
 
+    let autodiff = device.autodiff();
     let mut network = Network::new(technique.dropout, &autodiff);
     let mut optimizer = technique.optimizer();
-    let l1_penalty = L1Penalty::new(technique.l1_penalty).with_vectors(false);
-    let mut run = Run {
-        scores: Vec::new(),
-        epochs,
-    };
-    // The least loss on the digits held out, and when it was.
-    let mut best = (f64::MAX, 0);
-    for epoch in 0..epochs {
+    let l1_penalty = L1Penalty::new(technique.l1_penalty);
+    let mut scores = Vec::new();
+    // The least loss on the digits held out, and the epochs until then.
+    let (mut least, mut best) = (f64::MAX, EPOCHS);
+    while scores.len() < EPOCHS
+        && technique
+            .patience
+            .is_none_or(|patience| scores.len() < best + patience)
+    {
         train.shuffle(&mut random);
         for digits in train.chunks(50) {
-            let (images, labels) = batch(digits, technique.shift, &mut random, &autodiff);
-            let (mut loss, _) = network.loss(images, labels);
+            let batch = technique.batch(digits, &mut random, &autodiff);
+            let mut loss = network.forward(batch).0;
             if technique.l1_penalty > 0.0 {
                 loss = loss + l1_penalty.of(&network);
             }
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
             network = optimizer.step(1e-3, network, gradients);
         }
-        run.scores
-            .push(evaluated.each_ref().map(|digits| network.evaluate(digits)));
-
-        if let Some(patience) = technique.patience {
+        scores.push([&train_batch, &test_batch].map(|batch| network.evaluate(batch)));
+        if technique.patience.is_some() {
             let loss = network.evaluate(&held_out).loss;
-            if loss < best.0 {
-                best = (loss, epoch);
-            } else if epoch == best.1 + patience {
-                // It goes back to the best weights.
-                let kept = run.scores[best.1];
-                run.scores.truncate(best.1);
-                run.scores.resize(epochs, kept);
-                run.epochs = epoch + 1;
-                break;
+            if loss < least {
+                (least, best) = (loss, scores.len());
             }
         }
     }
-    run
-}
-
-impl Technique {
-    fn optimizer(&self) -> ModuleOptimizer {
-        if self.l2_penalty > 0.0 {
-            let config = AdamL2Config::new().with_l2_penalty(self.l2_penalty);
-            config.with_decay_vectors(false).init()
-        } else {
-            let config = AdamWConfig::new().with_weight_decay(self.weight_decay);
-            config.with_decay_vectors(false).init()
-        }
-    }
+    // Early stopping goes back to the best weights.
+    let epochs = scores.len();
+    scores.truncate(best);
+    scores.resize(EPOCHS, scores[scores.len() - 1]);
+    Run { scores, epochs }
 }
 
 /// The mean, and the standard deviation of a sample.
-fn statistics(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (count - 1.0).max(1.0)).sqrt())
+fn statistics(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+    [mean, (squares / (count - 1.0)).sqrt()]
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let digits = Digits::load(&Data::Embedded)?;
-    println!("technique       train error   test error (%)   epochs");
-    let mut lines = [Vec::new(), Vec::new()];
-    for ((index, technique), color) in TECHNIQUES.iter().enumerate().zip(COLORS) {
-        let run = |seed| train(technique, seed, &digits, options.epochs as usize);
-        let runs: Vec<Run> = (0..options.seeds).map(run).collect();
+    let (mut losses, mut errors) = (Vec::new(), Vec::new());
+    println!("technique       train error (%)  test error (%)  epochs");
+    for ((row, technique), color) in TECHNIQUES.iter().enumerate().zip(COLORS) {
+        let runs: Vec<Run> = (0..SEEDS)
+            .map(|seed| train(technique, seed, &digits))
+            .collect();
+        let ends = runs.iter().map(|run| run.scores[EPOCHS - 1]);
+        let [train, _] = statistics(ends.clone().map(|[train, _]| train.error));
+        let [test, deviation] = statistics(ends.map(|[_, test]| test.error));
+        let [epochs, _] = statistics(runs.iter().map(|run| run.epochs as f64));
+        let name = technique.name;
+        println!("{name:15} {train:15.2} {test:8.2} ± {deviation:.2} {epochs:8.1}");
 
-        let last = |split: usize| {
-            runs.iter()
-                .map(move |run| run.scores[run.scores.len() - 1][split].error)
-        };
-        let [(train, _), (mean, deviation)] =
-            [0, 1].map(|split| statistics(&last(split).collect::<Vec<_>>()));
-        let epochs = runs.iter().map(|run| run.epochs).sum::<usize>() as f64 / runs.len() as f64;
-        println!(
-            "{:14} {train:12.2} {mean:10.2} ± {deviation:.2} {epochs:9.1}",
-            technique.name
-        );
-
-        let loss = |epoch: usize| {
-            runs.iter()
-                .map(|run| run.scores[epoch][1].loss)
-                .sum::<f64>()
-                / runs.len() as f64
-        };
-        let losses = (0..options.epochs as usize).map(|epoch| (epoch as f64 + 1.0, loss(epoch)));
-        lines[0].push((color.mix(1.0), losses.collect()));
-        let points = [mean - deviation, mean, mean + deviation].map(|error| (error, index as f64));
-        lines[1].push((color.mix(1.0), points.to_vec()));
+        let loss = |epoch: usize| statistics(runs.iter().map(|run| run.scores[epoch][1].loss))[0];
+        let loss: Vec<_> = (0..EPOCHS).map(loss).collect();
+        losses.push((color.into(), chart::epochs(&loss)));
+        let points = [test - deviation, test, test + deviation].map(|error| (error, -(row as f64)));
+        errors.push((color.into(), points.to_vec()));
     }
+
     let root = BitMapBackend::new(&options.out, (1480, 560)).into_drawing_area();
-    let panels = chart::panels(&root, &TECHNIQUES.map(|technique| technique.name), 2)?;
-    panel(
-        &panels[0],
-        ["test loss, mean of the runs", "epoch"],
-        &lines[0],
-        chart::plain,
-    )?;
-    panel(
-        &panels[1],
-        ["test error (%)", "mean ± standard deviation of the runs"],
-        &lines[1],
-        chart::plain,
-    )?;
+    let areas = chart::panels(&root, &TECHNIQUES.map(|technique| technique.name), 2)?;
+    let title = format!("test loss, mean of {SEEDS} runs");
+    panel(&areas[0], &title, "epoch", &losses, [plain, plain])?;
+    let title = "test error (%): mean and standard deviation";
+    panel(&areas[1], title, "", &errors, [plain, |_| String::new()])?;
     root.present()?;
     println!("\nwritten to {}", options.out.display());
     Ok(())
+}
+
+#[cfg(test)]
+#[test]
+fn a_shift_moves_the_image() {
+    let mut pixels = [0; SIDE * SIDE];
+    pixels[SIDE * 3 + 5] = 200;
+    let digit = Digit { pixels, label: 1 };
+    let found = |shift| {
+        shifted(&digit, shift, 2)
+            .iter()
+            .position(|&pixel| pixel == 200)
+    };
+    assert_eq!(found([2, 2]), Some(SIDE * 3 + 5));
+    assert_eq!(found([4, 1]), Some(SIDE * 4 + 3));
 }
