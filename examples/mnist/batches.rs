@@ -20,15 +20,12 @@ pub struct Batch {
 pub struct Digits;
 
 impl Batcher<Digit, Batch> for Digits {
-    fn batch(&self, digits: Vec<Digit>, device: &Device) -> Batch {
-        let pixels: Vec<_> = digits
-            .iter()
-            .flat_map(|d| d.pixels)
-            .map(normalize)
-            .collect();
-        let labels: Vec<_> = digits.iter().map(|digit| i32::from(digit.label)).collect();
+    fn batch(&self, batch: Vec<Digit>, device: &Device) -> Batch {
+        let pixels = batch.iter().flat_map(|digit| digit.pixels.map(normalize));
+        let images = TensorData::new(pixels.collect(), [batch.len(), SIDE * SIDE]);
+        let labels: Vec<i32> = batch.iter().map(|digit| digit.label.into()).collect();
         Batch {
-            images: Tensor::from_data(TensorData::new(pixels, [digits.len(), SIDE * SIDE]), device),
+            images: Tensor::from_data(images, device),
             labels: Tensor::from_ints(labels.as_slice(), device),
         }
     }
@@ -44,11 +41,8 @@ pub fn test_loader(digits: &[Digit]) -> Loader {
 /// Shuffles anew in every epoch, as if so many of them were `done`.
 pub fn train_loader(digits: &[Digit], options: &Options, done: usize) -> Loader {
     let loader = DataLoaderBuilder::new(Digits).batch_size(options.batch_size.get());
-    let loader = loader.shuffle(options.seed);
-    Arc::new(Resumed(
-        loader.build(InMemDataset::new(digits.to_vec())),
-        done,
-    ))
+    let digits = InMemDataset::new(digits.to_vec());
+    Arc::new(Resumed(loader.shuffle(options.seed).build(digits), done))
 }
 
 struct Resumed(Loader, usize);
@@ -57,18 +51,15 @@ impl DataLoader<Batch> for Resumed {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
         self.0.iter()
     }
-
     fn num_items(&self) -> usize {
         self.0.num_items()
     }
-
     /// The `Learner` calls this once, and shuffles with what it gets.
     fn to_device(&self, device: &Device) -> Loader {
         let loader = self.0.to_device(device);
         (0..self.1).for_each(|_| drop(loader.iter()));
         loader
     }
-
     fn slice(&self, start: usize, end: usize) -> Loader {
         self.0.slice(start, end)
     }

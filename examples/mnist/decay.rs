@@ -10,7 +10,8 @@ use crate::training::Classifier;
 
 /// Sorts the first layer's weights by the size (rms) of their gradients over 100 batches. Of each
 /// tenth of them, the medians of that size, and of the effective λ: the share of a weight that a
-/// step takes for its decay, over the learning rate.
+/// step takes for its decay, over the learning rate. (Of SGD's L2 penalty it is ten times λ: a
+/// momentum of 0.9 adds up the steps.)
 pub fn measure(
     scheme: Scheme,
     options: &Options,

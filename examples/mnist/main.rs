@@ -53,6 +53,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             decay::measure(scheme, options, &digits.train, &model);
         runs.push(report::Run {
             optimizer: name,
+            lambda: scheme.coefficients(options).1,
             train_loss: epochs(&metrics.train[0]),
             test_loss: epochs(&metrics.valid[0]),
             test_accuracy: epochs(&metrics.valid[1]),

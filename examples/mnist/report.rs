@@ -6,11 +6,12 @@ use std::path::Path;
 use plotters::prelude::*;
 use serde::Serialize;
 
-use crate::chart::{COLORS, Line, epochs, panel, panels, plain};
+use crate::chart::{COLORS, Labels, Line, PLAIN, epochs, panel, panels};
 
 #[derive(Serialize)]
 pub struct Run {
     pub optimizer: String,
+    pub lambda: f64,
     pub train_loss: Vec<f64>,
     pub test_loss: Vec<f64>,
     pub test_accuracy: Vec<f64>,
@@ -25,7 +26,7 @@ const HEAD: &str = "
 Effective λ, measured: the share of a weight that decays in a step, over the learning rate;
 of the tenth of the first layer's weights with the smallest and with the largest gradients.
 
-        effective λ: smallest  largest  train loss  test loss  test accuracy  seconds";
+            λ  effective λ: smallest  largest  train loss  test loss  test accuracy  seconds";
 
 pub fn print(runs: &[Run]) {
     println!("{HEAD}");
@@ -34,8 +35,11 @@ pub fn print(runs: &[Run]) {
         let (small, large) = (run.effective_lambda[0], last(&run.effective_lambda));
         let (train, test) = (last(&run.train_loss), last(&run.test_loss));
         let (accuracy, seconds) = (last(&run.test_accuracy), run.seconds);
-        print!("{:6} {small:22.4} {large:8.4} {train:11.4}", run.optimizer);
-        println!(" {test:10.4} {accuracy:12.2} % {seconds:8.1}");
+        print!(
+            "{:6} {:6} {small:22.4} {large:8.4}",
+            run.optimizer, run.lambda
+        );
+        println!(" {train:11.4} {test:10.4} {accuracy:12.2} % {seconds:8.1}");
     }
 }
 
@@ -53,27 +57,17 @@ pub fn draw(runs: &[Run], path: &Path) -> Result<(), Box<dyn Error>> {
     });
     let root = BitMapBackend::new(path, (1560, 520)).into_drawing_area();
     let names: Vec<_> = runs.iter().map(|run| &run.optimizer).collect();
-    let areas = panels(&root, &names, 3)?;
-    let numbers: [fn(&f64) -> String; 2] = [plain; 2];
+    let [left, middle, right] = panels(&root, &names)?;
+    panel(&left, "loss: test, paler: train", "epoch", &losses, PLAIN)?;
+    panel(&middle, "test accuracy (%)", "epoch", &accuracies, PLAIN)?;
+    let title = "effective λ of each tenth of the weights";
+    let powers: Labels = [|exponent| format!("{:.0e}", 10f64.powf(*exponent)); 2];
     panel(
-        &areas[0],
-        "loss: test, and paler train",
-        "epoch",
-        &losses,
-        numbers,
-    )?;
-    panel(
-        &areas[1],
-        "test accuracy (%)",
-        "epoch",
-        &accuracies,
-        numbers,
-    )?;
-    let powers: [fn(&f64) -> String; 2] = [|x| format!("{:.0e}", 10f64.powf(*x)); 2];
-    let titles = [
-        "effective λ, of tenths of the weights",
+        &right,
+        title,
         "size (rms) of their gradients",
-    ];
-    panel(&areas[2], titles[0], titles[1], &lambdas, powers)?;
+        &lambdas,
+        powers,
+    )?;
     Ok(root.present()?)
 }

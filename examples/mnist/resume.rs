@@ -50,16 +50,10 @@ pub fn last_checkpoint(folder: &Path, epochs: usize) -> Option<usize> {
 #[test]
 fn a_run_is_resumed_with_its_own_options() {
     let folder = std::env::temp_dir().join(format!("mnist-{}", std::process::id()));
-    let prepare = |more: &str| {
-        let arguments = format!("mnist --learning-rate 0.1 {more}");
-        prepare(
-            &folder,
-            &clap::Parser::parse_from(arguments.split_whitespace()),
-        )
-    };
-    prepare("").unwrap();
-    prepare("--resume").unwrap();
-    let error = prepare("--resume --epochs 11").unwrap_err();
+    let options = |line: &str| clap::Parser::parse_from(line.split(' '));
+    prepare(&folder, &options("mnist --seed 1")).unwrap();
+    prepare(&folder, &options("mnist --seed 1 --resume")).unwrap();
+    let error = prepare(&folder, &options("mnist --seed 1 --epochs 11 --resume")).unwrap_err();
     assert_eq!(error, "--resume: the run has --epochs 10, not --epochs 11");
     fs::remove_dir_all(folder).unwrap();
 }

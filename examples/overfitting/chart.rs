@@ -20,12 +20,15 @@ pub const COLORS: [RGBColor; 7] = [
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 pub type Line = (RGBAColor, Vec<(f64, f64)>);
 
-/// So many panels, under a key to the colours.
-pub fn panels<'a>(
+/// How to write the values of the x axis and of the y axis.
+pub type Labels = [fn(&f64) -> String; 2];
+pub const PLAIN: Labels = [plain; 2];
+
+/// The places of `N` panels, under a key to the colours.
+pub fn panels<'a, const N: usize>(
     root: &Area<'a>,
     names: &[impl AsRef<str>],
-    count: usize,
-) -> Result<Vec<Area<'a>>, Box<dyn Error>> {
+) -> Result<[Area<'a>; N], Box<dyn Error>> {
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
         .map_err(|_| "the font cannot be read")?;
     root.fill(&WHITE)?;
@@ -34,16 +37,18 @@ pub fn panels<'a>(
         key.draw(&Rectangle::new([(x, 24), (x + 32, 29)], color.filled()))?;
         key.draw(&Text::new(name.as_ref(), (x + 42, 16), ("sans-serif", 20)))?;
     }
-    Ok(body.split_evenly((1, count)))
+    let panels = body.split_evenly((1, N));
+    panels
+        .try_into()
+        .map_err(|_| "the picture has no room".into())
 }
 
-/// A panel, with how to write the values of its two axes.
 pub fn panel(
     area: &Area,
     title: &str,
     x_title: &str,
     lines: &[Line],
-    labels: [fn(&f64) -> String; 2],
+    labels: Labels,
 ) -> Result<(), Box<dyn Error>> {
     let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
     let range = |of: fn(&(f64, f64)) -> f64| {

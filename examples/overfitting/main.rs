@@ -25,7 +25,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use chart::{COLORS, panel, plain};
+use chart::{COLORS, PLAIN, panel, plain};
 use digits::{CLASSES, Data, Digit, Digits, SIDE, normalize};
 
 /// Compare techniques against overfitting, on 500 digits.
@@ -252,11 +252,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let root = BitMapBackend::new(&options.out, (1480, 560)).into_drawing_area();
-    let areas = chart::panels(&root, &TECHNIQUES.map(|technique| technique.name), 2)?;
+    let [left, right] = chart::panels(&root, &TECHNIQUES.map(|technique| technique.name))?;
     let title = format!("test loss, mean of {SEEDS} runs");
-    panel(&areas[0], &title, "epoch", &losses, [plain, plain])?;
+    panel(&left, &title, "epoch", &losses, PLAIN)?;
     let title = "test error (%): mean and standard deviation";
-    panel(&areas[1], title, "", &errors, [plain, |_| String::new()])?;
+    panel(&right, title, "", &errors, [plain, |_| String::new()])?;
     root.present()?;
     println!("\nwritten to {}", options.out.display());
     Ok(())
