@@ -38,6 +38,7 @@ pub fn normalize(pixel: u8) -> f32 {
     (f32::from(pixel) / 255.0 - 0.1307) / 0.3081
 }
 
+#[derive(Debug, Clone)]
 pub struct Digits {
     pub train: Vec<Digit>,
     pub test: Vec<Digit>,
