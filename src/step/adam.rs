@@ -265,11 +265,12 @@ mod kernel {
             let share = Vector::new(scalars.average_1.share.get::<A>());
             let m = from - share * from + share * to;
             let square = g * g;
-            let overflowed = max(*averages.index(1), square).is_inf();
+            let larger = max(*averages.index(1), square);
             let (from, to) = ends::<A, S>(&scalars.average_2, *averages.index(1), square);
             let share = Vector::new(scalars.average_2.share.get::<A>());
             let moved = share * (to - from) + from;
-            let v = select_many(overflowed, Vector::new(A::INFINITY), moved);
+            // WGSL has no infinity to write down.
+            let v = select_many(larger.is_inf(), larger, moved);
             averages.insert(0usize, m);
             averages.insert(1usize, v);
             let mut v_in_use = v;
