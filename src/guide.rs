@@ -1,11 +1,25 @@
-//! Weight decay, a page a topic: what it is, what goes wrong with it, and how to set it.
+//! Weight decay: what it is, how it gets lost, and how to set it.
 //!
-//! 1. [The L2 penalty and weight decay](l2_and_decay), and what momentum and Adam make of them
-//! 2. [The two scalings](scaling), and how to translate a λ from other libraries
-//! 3. [Fidelity](fidelity): how a decay gets lost, and why it does not here
+//! Understand it:
+//!
+//! 1. [L2 penalty and weight decay](l2_and_decay): what momentum and Adam make of them, which
+//!    optimizer to take, cautious decay, penalties as terms of the loss
+//! 2. [Fidelity](fidelity): how a decay gets lost in rounding, and what half precision does to it
+//!
+//! Set it:
+//!
+//! 3. [The two scalings](scaling): what λ is multiplied by, and the same decay in PyTorch, optax
+//!    and Keras
 //! 4. [Normalized decay](normalized_decay): a λ for runs of any length
 //! 5. [Warm restarts](warm_restarts): the schedule, and AdamWR
-//! 6. [What to leave undecayed](undecayed)
+//! 6. [What to leave undecayed](undecayed): biases, norm gains, embeddings
+//!
+//! Run it:
+//!
+//! 7. [Backends](backends): features, precisions, devices, and what has been tested
+//! 8. [Speed](speed): a step on the CPU and the GPU, measured
+//! 9. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
+//! 10. [Comparison](comparison): beside Burn's and PyTorch's own
 
 macro_rules! page {
     ($($page:ident),*) => {$(
@@ -16,9 +30,13 @@ macro_rules! page {
 
 page!(
     l2_and_decay,
-    scaling,
     fidelity,
+    scaling,
     normalized_decay,
     warm_restarts,
-    undecayed
+    undecayed,
+    backends,
+    speed,
+    checkpoints,
+    comparison
 );

@@ -1,71 +1,88 @@
-//! Weight decay that is exact, and fast, for people who train neural networks with
-//! [Burn](https://burn.dev).
+//! Weight decay that is exact, in one pass over memory: AdamW, Adam and SGD for
+//! [Burn](https://burn.dev) 0.22, in place of Burn's own.
 //!
-//! Two families of optimizers, as *Decoupled Weight Decay Regularization* (Loshchilov and Hutter,
-//! ICLR 2019, [arXiv 1711.05101](https://arxiv.org/abs/1711.05101)) tells them apart:
+//! A decay is usually lost in rounding: Burn and PyTorch multiply the weight by `1 - lr·λ`, rounded
+//! to f32, and at a learning rate and a λ of 1e-4 that is 1, so that nothing decays. Here the decay
+//! and the update are summed first, and the new weight is rounded once. Decay delivered over decay
+//! asked for, after 2,000 steps in f32:
 //!
-//! | | the decay | the step, with `u` the update of Adam or SGD |
-//! | --- | --- | --- |
-//! | [`AdamL2`], [`SgdL2`] | coupled: the penalty `λ/2·‖θ‖²` is a part of the gradient | `θ ← θ - u(g + λθ)` |
-//! | [`AdamW`], [`SgdW`] | decoupled: it goes past the moments | `θ ← θ - (δθ + u(g))` |
+//! ```text
+//!   lr     λ    Burn 0.22.1 AdamW      PyTorch 2.15 AdamW     burn-decay AdamW
+//!               0       1              0       1              0       1
+//!  1e-3  1e-4   █████████▏     1.146   █████████▏     1.146   ████████       1.000
+//!  1e-4  1e-4                  0.000                  0.000   ████████       1.001
+//!  5e-6  1e-2   █████████████▊ 1.723   █████████████▋ 1.708   ████████       1.000
+//!  1e-5  1e-2   █████████▏     1.136   █████████▏     1.142   ████████       1.000
+//!  3e-4  1e-1   ████████       0.999   ████████       0.999   ████████       1.000
+//! ```
 //!
-//! They are Burn optimizers: they go into a [`ModuleOptimizer`](burn::optim::ModuleOptimizer), a
-//! `Learner` or a loop of your own, and into Burn's checkpoints.
+//! [How a decay gets lost](guide::fidelity) explains these figures.
+//!
+//! # Getting started
+//!
+//! Turn on the features of the [backends](#backends) that are on in `burn`, and swap one import.
+//! The optimizers go into a [`ModuleOptimizer`](burn::optim::ModuleOptimizer), a `Learner` or a loop
+//! of your own, and into Burn's [checkpoints](guide::checkpoints).
 //!
 //! ```
-//! use burn::module::Module;
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::optim::GradientsParams;
-//! use burn::tensor::{Device, Tensor};
-//! use burn_decay::AdamWConfig; // in place of burn::optim::AdamWConfig
+//! use burn::prelude::*;
+//! use burn_decay::AdamWConfig; // was: use burn::optim::AdamWConfig;
 //!
 //! let device = Device::default().autodiff();
-//! let mut model: Linear = LinearConfig::new(4, 2).init(&device);
+//! let model: Linear = LinearConfig::new(4, 2).init(&device);
 //! let mut optimizer = AdamWConfig::new().with_weight_decay(1e-2).init();
 //!
 //! let loss = model.forward(Tensor::<2>::ones([8, 4], &device)).square().mean();
 //! let gradients = GradientsParams::from_grads(loss.backward(), &model);
-//! model = optimizer.step(1e-3, model, gradients);
+//! let model = optimizer.step(1e-3, model, gradients);
 //! ```
 //!
-//! # What is different here
+//! # The optimizers
 //!
-//! *The decay you set is the decay you get.* Elsewhere a step multiplies the weight by `1 - lr·λ`,
-//! rounded to f32: at a learning rate and a λ of 1e-4 that is 1, and nothing decays at all. Here
-//! decay and update are summed first, and the new weight is rounded once, so that a decay far
-//! below the weight's last bit counts, on average, in full.
+//! Two pairs, as *Decoupled Weight Decay Regularization* (Loshchilov and Hutter, ICLR 2019,
+//! [arXiv 1711.05101](https://arxiv.org/abs/1711.05101)) tells them apart:
 //!
-//! *One pass over memory.* On the CPU backends a step reads the weight, its gradient and the
-//! moments once, and writes the new weight into the gradient's memory: nothing is allocated. A
-//! tensor that someone else still holds is copied first, never changed.
+//! | | the decay | the step, with `u` the update of Adam or SGD |
+//! | --- | --- | --- |
+//! | [`AdamW`], [`SgdW`] | decoupled: it bypasses the moments | `θ ← θ - (δθ + u(g))` |
+//! | [`AdamL2`], [`SgdL2`] | coupled: the penalty `λ/2·‖θ‖²` is a part of the gradient | `θ ← θ - u(g + λθ)` |
 //!
-//! # What goes with them
+//! Take [`AdamW`] unless you have a reason not to; [Which to take](guide::l2_and_decay#which-to-take)
+//! has the reasons. [`AdamL2`] reproduces Adam with `weight_decay` in PyTorch and Burn, and [`SgdL2`]
+//! likewise SGD.
 //!
-//! - [`DecayScaling`]: whether the learning rate scales the decay, or the schedule alone, and
-//!   [`normalized_weight_decay`] for runs of any length
-//! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule with warm restarts, for AdamWR and SGDWR
+//! What goes with them:
+//!
+//! - [`DecayScaling`]: whether λ is multiplied by the learning rate, or follows the schedule alone
+//! - [`normalized_weight_decay`]: a λ for runs of any length
+//! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule of AdamWR and SGDWR
 //! - [`L2Penalty`] and [`L1Penalty`]: penalties as terms of the loss
-//! - [`Undecayed`]: the group of parameters that one leaves undecayed
-//! - [`clip_grad_norm`]: clipping by the norm over all gradients
+//! - [`Undecayed`]: the group of biases, norm gains and, on request, embeddings
+//! - [`clip_grad_norm`]: clipping by the norm over all gradients together
 //!
-//! The [`guide`] has a page for each topic.
+//! The [`guide`] explains each of them, with code that runs.
 //!
 //! # Backends
 //!
-//! | feature | backend | form of the step |
+//! | feature | Burn's backend | form of the step |
 //! | --- | --- | --- |
 //! | `flex` | `burn-flex` | one pass: f32, f64, f16, bf16 |
 //! | `ndarray` | `burn-ndarray` | one pass: f32, f64 |
-//! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` | CubeCL's runtimes | one kernel: what the device has of f32, f64, f16, bf16 |
-//! | – | any other that is on in Burn | portable: Burn's tensor operations |
+//! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` | CubeCL's | one kernel: whichever of f32, f64, f16 and bf16 the device has |
+//! | – | any other | portable: Burn's tensor operations |
 //!
-//! With `fusion` (one of Burn's defaults) the kernel is an operation of Burn's fusion stream, and else
-//! launched at once; nothing waits for the device. Every form gives the same results, up to
-//! rounding. Parameters of half precision are updated in f32, in which their moments are kept.
+//! In one pass a step reads the weight, its gradient and the moments once and writes the new weight
+//! into the gradient's memory: nothing is allocated. A tensor that someone else still holds is copied
+//! first, never changed. On a GPU the kernel is queued like Burn's own operations, and nothing waits
+//! for the device. Every form gives the same results, up to rounding.
 //!
-//! No feature is on by default: a backend that is turned on may become Burn's default device, in the
-//! whole program. Name those that are on in `burn`; a step that takes the portable form where a
-//! feature would have a faster one warns once, through [`log`](https://docs.rs/log).
+//! No feature is on by default: Cargo unifies features, and a backend that is turned on may become
+//! Burn's default device in the whole program. Name those that are on in `burn`. A step that takes the
+//! portable form where a feature would have a faster one warns once, through
+//! [`log`](https://docs.rs/log). [Backends](guide::backends) has the details, and what has been tested;
+//! [Speed](guide::speed) has the measurements.
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -106,3 +123,8 @@ pub use undecayed::Undecayed;
 /// Burn 0.22 renamed `SimpleOptimizer` to [`Optimizer`](burn::optim::Optimizer). It is the same
 /// trait; code that is written against the old name finds it here.
 pub use burn::optim::Optimizer as SimpleOptimizer;
+
+/// The code in README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
