@@ -1,9 +1,9 @@
 //! One optimizer step on a GPU, ours beside Burn's own, and a copy as the limit of memory.
 //!
 //! ```text
-//! cargo bench --bench gpu --features wgpu                          # with fusion, Burn's default
-//! cargo bench --bench gpu --no-default-features --features wgpu    # without
-//! cargo bench --bench gpu --features vulkan -- 100000000           # so many parameters
+//! cargo bench --bench gpu --features wgpu,fusion                   # with fusion, Burn's default
+//! cargo bench --bench gpu --features wgpu                          # without
+//! cargo bench --bench gpu --features vulkan,fusion -- 100000000    # so many parameters
 //! ```
 //!
 //! A step only queues work, so that there are two times: the host's, until `step` returns, and the

@@ -47,9 +47,9 @@ impl Adam {
         }
         let coefficients = self.coefficients(lr, time, D);
         let (parameter, moment_1, moment_2, max_moment_2) = if self.amsgrad {
-            let averages = [m, v, max_v];
+            let moments = [m, v, max_v];
             let (parameter, [m, v, max_v]) =
-                step::step(parameter, gradient, averages, &coefficients);
+                step::step(parameter, gradient, moments, &coefficients);
             (parameter, m, v, Some(max_v))
         } else {
             let (parameter, [m, v]) = step::step(parameter, gradient, [m, v], &coefficients);
@@ -94,13 +94,13 @@ impl Adam {
 /// one resumes in the other. The moments are of the parameter's shape and keep the precision they
 /// were recorded in.
 ///
-/// A record is looked at while it is read. Where it holds none of these for a parameter (it is
-/// another kind of optimizer's), that parameter starts afresh, and `log` is warned; without
-/// `max_moment_2` alone, AMSGrad starts that one afresh. Anything else that cannot be right is a
-/// panic that names the parameter and the field: one of the first three that is missing, a time
+/// A record is checked while it is loaded. Where it holds none of these for a parameter (it is of
+/// another kind of optimizer), that parameter's state starts from zero, with a warning through
+/// `log`; if only `max_moment_2` is missing, it starts from zero. Anything else that is invalid
+/// panics and names the parameter and the field: one of the first three that is missing, a time
 /// that is not a count of steps, moments of different shapes, not in floating point, or with
 /// values that are not finite, a second moment that is negative. (An infinite second moment is
-/// right: a square overflowed, and its element is updated no more.)
+/// valid: a square overflowed, and its element gets no further updates.)
 #[derive(Debug, Clone)]
 pub struct AdamState<const D: usize> {
     time: usize,
@@ -117,12 +117,12 @@ impl<const D: usize> AdamState<D> {
         self.time
     }
 
-    /// The moving average of the gradient, m.
+    /// The first moment, m: the moving average of the gradient.
     pub fn moment_1(&self) -> &Tensor<D> {
         &self.moment_1
     }
 
-    /// The moving average of the squared gradient, v.
+    /// The second moment, v: the moving average of the squared gradient.
     pub fn moment_2(&self) -> &Tensor<D> {
         &self.moment_2
     }
@@ -146,7 +146,7 @@ impl<const D: usize> AdamState<D> {
     }
 }
 
-/// By hand: Burn's derive neither keeps the moments' precision nor looks at what it reads.
+/// By hand: Burn's derive neither keeps the moments' precision nor checks what it reads.
 impl<const D: usize> RecordState for AdamState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);

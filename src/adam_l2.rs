@@ -23,6 +23,8 @@ config! {
 /// θ ← θ - lr · m/(1-β₁ᵗ) / (√(v/(1-β₂ᵗ)) + ε)
 /// ```
 ///
+/// With AMSGrad `v̄ ← max(v̄, v)` takes the place of v in the update.
+///
 /// One step on a loss is one step of Adam without decay on the loss plus `λ/2·‖θ‖²`. The moments
 /// see the penalty, so that a weight with large gradients decays less than one with small ones;
 /// [`AdamW`](crate::AdamW) is the remedy. See
@@ -31,7 +33,8 @@ config! {
 /// the part for L2 regularization.
 ///
 /// It takes the place of `burn::optim::Adam` with `WeightDecayConfig`, and resumes from its
-/// checkpoints. Parameters of half precision are updated in f32, in which their moments are kept.
+/// checkpoints. Mind the default: λ is 1e-4 here, and Burn's Adam has no penalty unless it is given
+/// one. Parameters of half precision are updated in f32, in which their moments are kept.
 ///
 /// Configured by [`AdamL2Config`].
 #[derive(Debug, Clone)]

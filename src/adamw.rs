@@ -1,5 +1,6 @@
 use crate::adam::{Adam, AdamState};
 use crate::config::optimizer;
+use crate::decay::DecayScaling;
 use crate::options::config;
 
 config! {
@@ -21,12 +22,15 @@ config! {
 /// m ← β₁m + (1-β₁)g        v ← β₂v + (1-β₂)g²
 /// u = lr · m/(1-β₁ᵗ) / (√(v/(1-β₂ᵗ)) + ε)
 /// θ ← θ - (δθ + u)         δ = lr·λ, or what DecayScaling says
+///                          cautious: δ counts only where u·θ ≥ 0
 /// ```
 ///
-/// The decay goes past the moments, so that every weight decays at the rate that was asked for.
+/// With AMSGrad `v̄ ← max(v̄, v)` takes the place of v in the update.
+///
+/// The decay bypasses the moments, so that every weight decays at the rate that you set.
 /// Decay and update are summed before they meet the weight, which is rounded once: where others
-/// multiply it by a rounded `1 - lr·λ`, and lose or double a decay of 1e-8 a step, this one
-/// delivers it. See
+/// multiply it by a rounded `1 - lr·λ`, and lose or distort a decay of less than 1e-7 a step, this
+/// one delivers it, on average, while the update varies. See
 /// [Decoupled Weight Decay Regularization](https://arxiv.org/abs/1711.05101), algorithm 2.
 ///
 /// It takes the place of `burn::optim::AdamW`, with the same defaults, and resumes from its

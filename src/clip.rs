@@ -90,7 +90,7 @@ pub fn try_clip_grad_norm<M: Module>(
 }
 
 /// The norm over all gradients is infinite or NaN.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NonFiniteNorm {
     norm: f64,
 }

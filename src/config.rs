@@ -5,7 +5,8 @@ use core::fmt;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::{ModuleOptimizer, Optimizer};
 
-/// A configuration that no optimizer can be built from: which field, what it held, what it must be.
+/// A value out of its range, in the configuration of an optimizer or a scheduler or in a penalty:
+/// which field, what it held, and what it must be.
 ///
 /// ```
 /// use burn_decay::AdamWConfig;
@@ -17,7 +18,7 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 ///     "weight_decay must be at least 0 and finite in f32, but is -0.1"
 /// );
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConfigError {
     field: &'static str,
     value: f64,
@@ -25,7 +26,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The name of the offending field, as in the config's `with_…` method.
+    /// The name of the field, as in the configuration or in the type within it that has the field
+    /// (`max_lr`, `dampening`); `lambda` for a penalty's λ.
     pub fn field(&self) -> &'static str {
         self.field
     }
@@ -33,6 +35,11 @@ impl ConfigError {
     /// The value that the field held.
     pub fn value(&self) -> f64 {
         self.value
+    }
+
+    /// What the value must be, as in "at least 0 and less than 1".
+    pub fn requirement(&self) -> &'static str {
+        self.requirement
     }
 }
 
@@ -49,7 +56,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The decay rate of a moving average: 0 is no memory, 1 would never learn.
+/// The decay rate of a moving average: 1 would ignore every gradient.
 pub(crate) fn in_unit_interval(field: &'static str, value: f64) -> Result<(), ConfigError> {
     let requirement = "at least 0 and less than 1";
     require((0.0..1.0).contains(&value), field, value, requirement)
@@ -125,7 +132,7 @@ macro_rules! constructors {
                 $try_init(self)
             }
 
-            /// [`try_build`](Self::try_build) for a configuration that is known to be right.
+            /// [`try_build`](Self::try_build) for a configuration that is known to be valid.
             ///
             /// # Panics
             ///
@@ -135,7 +142,7 @@ macro_rules! constructors {
                 self.try_build().unwrap_or_else(|error| panic!("{error}"))
             }
 
-            /// [`try_init`](Self::try_init) for a configuration that is known to be right.
+            /// [`try_init`](Self::try_init) for a configuration that is known to be valid.
             ///
             /// # Panics
             ///
@@ -182,8 +189,8 @@ macro_rules! optimizer {
             /// first step has no state.
             ///
             /// The gradient has the parameter's shape and is on its device. Where its precision
-            /// is another, the step is computed in the wider one. What else holds the memory of
-            /// the tensors reads the same after the step as before it.
+            /// differs, the step is computed in the wider one. Other holders of the tensors'
+            /// memory are not affected.
             ///
             /// # Panics
             ///

@@ -30,7 +30,7 @@ use crate::step;
 #[serde(crate = "burn::serde", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum DecayScaling {
-    /// `δ = lr · λ`: the habit of PyTorch and Burn.
+    /// `δ = lr · λ`: the convention of PyTorch and Burn.
     #[default]
     LearningRate,
     /// `δ = (lr / max_lr) · λ`: η_t·λ of

@@ -12,7 +12,7 @@
 //!    and Keras
 //! 4. [Normalized decay](normalized_decay): a λ for runs of any length
 //! 5. [Warm restarts](warm_restarts): the schedule, and AdamWR
-//! 6. [What to leave undecayed](undecayed): biases, norm gains, embeddings
+//! 6. [What to leave undecayed](undecayed): biases, norm weights, embeddings
 //!
 //! Run it:
 //!

@@ -1,7 +1,7 @@
-//! Weight decay that is exact, in one pass over memory: AdamW, Adam and SGD for
+//! The weight decay that you set, in one pass over memory: AdamW, Adam and SGD for
 //! [Burn](https://burn.dev) 0.22, in place of Burn's own.
 //!
-//! A decay is usually lost in rounding: Burn and PyTorch multiply the weight by `1 - lr·λ`, rounded
+//! A small decay is lost in rounding: Burn and PyTorch multiply the weight by `1 - lr·λ`, rounded
 //! to f32, and at a learning rate and a λ of 1e-4 that is 1, so that nothing decays. Here the decay
 //! and the update are summed first, and the new weight is rounded once. Decay delivered over decay
 //! asked for, after 2,000 steps in f32:
@@ -11,8 +11,8 @@
 //!               0       1              0       1              0       1
 //!  1e-3  1e-4   █████████▏     1.146   █████████▏     1.146   ████████       1.000
 //!  1e-4  1e-4                  0.000                  0.000   ████████       1.001
-//!  5e-6  1e-2   █████████████▊ 1.723   █████████████▋ 1.708   ████████       1.000
-//!  1e-5  1e-2   █████████▏     1.136   █████████▏     1.142   ████████       1.000
+//!  5e-6  1e-2   █████████████▊ 1.723   █████████████▊ 1.723   ████████       1.000
+//!  1e-5  1e-2   █████████▏     1.136   █████████▏     1.136   ████████       1.000
 //!  3e-4  1e-1   ████████       0.999   ████████       0.999   ████████       1.000
 //! ```
 //!
@@ -59,7 +59,7 @@
 //! - [`normalized_weight_decay`]: a λ for runs of any length
 //! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule of AdamWR and SGDWR
 //! - [`L2Penalty`] and [`L1Penalty`]: penalties as terms of the loss
-//! - [`Undecayed`]: the group of biases, norm gains and, on request, embeddings
+//! - [`Undecayed`]: the group of biases, norm weights and, on request, embeddings
 //! - [`clip_grad_norm`]: clipping by the norm over all gradients together
 //!
 //! The [`guide`] explains each of them, with code that runs.

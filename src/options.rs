@@ -63,7 +63,7 @@ macro_rules! config {
             /// may have it as Burn's own: `weight_decay`, with the penalty in it or null for none.
             #[serde(alias = "weight_decay", deserialize_with = "crate::options::penalty")]
             with_l2_penalty => l2_penalty: f64 = 1e-4,
-            /// Whether parameters of rank 0 and 1 (biases, the gains of norms) are penalized too.
+            /// Whether parameters of one dimension or none (biases, the weights of norms) are penalized too.
             with_decay_vectors => decay_vectors: bool = true,
         }
 
@@ -81,17 +81,18 @@ macro_rules! config {
 
     (@groups decoupled $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
         $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
-            /// λ, the coefficient of the decay. Not negative, and finite in f32.
+            /// λ, the coefficient of the decay, in the unit that `decay_scaling` gives it. Not
+            /// negative, and finite in f32.
             with_weight_decay => weight_decay: f64 = 1e-4,
-            /// What scales the decay: the learning rate, or the schedule alone.
-            with_decay_scaling => decay_scaling: $crate::DecayScaling =
-                $crate::DecayScaling::LearningRate,
+            /// What scales the decay: the learning rate, or the schedule alone. It sets the unit of
+            /// λ: what is 1e-2 beside the learning rate is `max_lr` · 1e-2 beside the schedule.
+            with_decay_scaling => decay_scaling: DecayScaling = DecayScaling::LearningRate,
             /// Cautious decay: whether a weight is left undecayed while its update moves it away
             /// from 0, so that the decay never works against the update. Where the update is 0,
             /// weights of both signs decay
             /// ([Cautious Weight Decay](https://arxiv.org/abs/2510.12402), algorithm 1).
             with_cautious_weight_decay => cautious_weight_decay: bool = false,
-            /// Whether parameters of rank 0 and 1 (biases, the gains of norms) decay too.
+            /// Whether parameters of one dimension or none (biases, the weights of norms) decay too.
             with_decay_vectors => decay_vectors: bool = true,
         }
 

@@ -7,8 +7,8 @@ use crate::parameters::{Counted, Place, Sum, Visit, in_full_precision, walk};
 /// The L2 penalty as a term of the loss: `λ/2 · Σw²`.
 ///
 /// Its gradient is λw, which [`SgdL2`](crate::SgdL2) and [`AdamL2`](crate::AdamL2) add by
-/// themselves, without a pass over the parameters forth and back: prefer them, unless the loss has
-/// to show the penalty. Do not take both.
+/// themselves, without a forward and a backward pass over the parameters: prefer them, unless the
+/// loss has to include the penalty. Do not use both.
 ///
 /// Only parameters that require gradients count: the running statistics of a norm, frozen
 /// parameters and the model on a device without autodiff add nothing. A parameter that stands in two

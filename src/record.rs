@@ -1,7 +1,6 @@
-//! How an optimizer's state of one parameter is read from a record, and what is not believed.
+//! How an optimizer's state of one parameter is read from a record, and what is refused.
 //!
-//! Burn's `load_record` gives a state that cannot be read no way to say so but a panic, or else
-//! starts the parameter afresh without a word.
+//! Burn's `load_record` lets an invalid state either panic or start from zero silently.
 
 use core::fmt::Display;
 
@@ -46,6 +45,10 @@ impl<'a> Record<'a> {
 
     pub(crate) fn parameter_id(&self) -> Option<ParameterId> {
         self.parameter.parse().ok()
+    }
+
+    pub(crate) fn holds_anything(&self) -> bool {
+        self.source.has_under(&self.prefix)
     }
 
     /// Whether there is a scalar, and where it is a whole number of 0 or more, that one.
@@ -116,7 +119,7 @@ impl<'a> Record<'a> {
 
     pub(crate) fn warn_of_fresh_start(&self) {
         log::warn!(
-            "the record holds no state of this optimizer for parameter {}, which starts afresh",
+            "the record holds no state of this optimizer for parameter {}, which starts from zero",
             self.parameter
         );
     }

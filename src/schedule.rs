@@ -15,6 +15,7 @@ use crate::config::{ConfigError, at_least_one, constructors, positive, within};
 ///
 /// let max_lr = 1e-3;
 /// let optimizer = AdamWConfig::new()
+///     .with_weight_decay(1e-5)
 ///     .with_decay_scaling(DecayScaling::Schedule { max_lr })
 ///     .init();
 /// // 10 epochs of 938 batches, then 20, then 40, …
@@ -62,7 +63,9 @@ impl Config for CosineWarmRestartsLrSchedulerConfig {}
 /// appendix B.2. The rates are those of PyTorch's `CosineAnnealingWarmRestarts`, stepped with the
 /// fraction of the epoch.
 ///
-/// Configured by [`CosineWarmRestartsLrSchedulerConfig`].
+/// Configured by [`CosineWarmRestartsLrSchedulerConfig`]. Unlike those of Burn's schedulers, its
+/// `init` panics where the configuration is invalid, as the optimizers' do; `try_init` returns the
+/// error. A record without a step leaves the schedule where it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CosineWarmRestartsLrScheduler {
     max_lr: f64,

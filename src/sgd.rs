@@ -80,10 +80,11 @@ impl Sgd {
 /// checkpoint of one resumes in the other. The velocity is of the parameter's shape and keeps the
 /// precision it was recorded in.
 ///
-/// A record is looked at while it is read. Where it holds no velocity for a parameter, that
-/// parameter starts afresh, and `log` is warned. A velocity that cannot be right (not of the
-/// parameter's shape, not in floating point, with values that are not finite) is a panic that names
-/// the parameter.
+/// A record is checked while it is loaded. Where it holds no velocity for a parameter, that
+/// parameter's starts at its next gradient, with a warning through `log` if there is something else.
+/// A velocity that is invalid (not of the
+/// parameter's shape, not in floating point, with values that are not finite) panics
+/// and names the parameter.
 #[derive(Debug, Clone)]
 pub struct SgdState<const D: usize> {
     velocity: Tensor<D>,
@@ -92,7 +93,7 @@ pub struct SgdState<const D: usize> {
 }
 
 impl<const D: usize> SgdState<D> {
-    /// The decaying sum of the gradients, v.
+    /// The velocity, v: the decaying sum of the gradients, PyTorch's `momentum_buffer`.
     pub fn velocity(&self) -> &Tensor<D> {
         &self.velocity
     }
@@ -105,7 +106,7 @@ impl<const D: usize> SgdState<D> {
     }
 }
 
-/// By hand: Burn's derive neither keeps the velocity's precision nor looks at what it reads.
+/// By hand: Burn's derive neither keeps the velocity's precision nor checks what it reads.
 impl<const D: usize> RecordState for SgdState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
@@ -115,7 +116,10 @@ impl<const D: usize> RecordState for SgdState<D> {
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
         let mut record = Record::new(prefix, source, device);
         let Some(velocity) = record.tensor::<D>(VELOCITY) else {
-            record.warn_of_fresh_start();
+            // Without momentum there is nothing to record.
+            if record.holds_anything() {
+                record.warn_of_fresh_start();
+            }
             return None;
         };
         let shape = velocity.shape().clone();

@@ -1,4 +1,5 @@
 use crate::config::optimizer;
+use crate::decay::DecayScaling;
 use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
 
@@ -25,10 +26,12 @@ config! {
 /// v ← μv + (1-dampening)·g      v ← g in the first step
 /// θ ← θ - (δθ + lr·v)           or, with Nesterov, θ - (δθ + lr·(g + μv))
 ///                               δ = lr·λ, or what DecayScaling says
+///                               cautious: δ counts only where the update has not the sign of -θ
 /// ```
 ///
-/// The decay goes past the velocity. Decay and update are summed before they meet the weight,
-/// which is rounded once, so that a decay far below its last bit counts, on average, in full. See
+/// The decay bypasses the velocity. Decay and update are summed before they meet the weight,
+/// which is rounded once, so that a decay far below its last bit counts in full, on average, while
+/// the update varies. See
 /// [Decoupled Weight Decay Regularization](https://arxiv.org/abs/1711.05101), algorithm 1. The
 /// learning rate is outside of the velocity, as in PyTorch and Burn; the paper has it inside, which
 /// is the same while it is constant.

@@ -3,14 +3,14 @@ use burn::tensor::Tensor;
 
 use crate::parameters::{Place, Visit, walk};
 
-/// The parameters that one usually leaves undecayed: biases and the gains of norms and, on request,
+/// The parameters that one usually leaves undecayed: biases, the weights of norms and, on request,
 /// embeddings.
 ///
 /// A bias only shifts, and a gain has no other scale to be small against, so that neither makes a
 /// model simpler by being small; an embedding is decayed in every step, but learns only in those
 /// that its token takes part in.
 ///
-/// What counts: every parameter of rank 0 or 1, which Burn's biases and gains are, and whatever a
+/// What counts: every parameter of rank 0 or 1, which Burn's biases and norm weights are, and whatever a
 /// module calls `bias`. For those of rank 0 and 1 alone, `with_decay_vectors(false)` does the same
 /// without a group.
 ///
@@ -23,9 +23,10 @@ use crate::parameters::{Place, Visit, walk};
 /// # let model: Linear = LinearConfig::new(4, 2).init(&device);
 /// let config = AdamWConfig::new().with_weight_decay(1e-2);
 /// let undecayed = Undecayed::new().with_embeddings(true).group(&model);
+/// let clipping = config.grad_clipping.as_ref().map(|clipping| clipping.init());
 /// let optimizer = config
 ///     .init()
-///     .with_group(undecayed, config.with_weight_decay(0.0).build(), None);
+///     .with_group(undecayed, config.with_weight_decay(0.0).build(), clipping);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]
@@ -34,7 +35,7 @@ pub struct Undecayed {
 }
 
 impl Undecayed {
-    /// Biases and the gains of norms.
+    /// Biases and the weights of norms.
     pub fn new() -> Self {
         Self::default()
     }

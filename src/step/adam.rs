@@ -3,7 +3,7 @@
 //! ```text
 //! m  ← m + (1-β₁)(g - m)                         average_1
 //! v  ← v + (1-β₂)(g² - v)                        average_2
-//! v̄  ← max(v̄, v)        in place of v below       AMSGrad, where a third average is kept
+//! v̄  ← max(v̄, v)        in place of v below       AMSGrad, where a third moment is kept
 //! d  = m / (√v + ε̂)                              epsilon
 //! ```
 //!
@@ -17,16 +17,16 @@
 //!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. (The
 //!   difference of m's two ends may overflow, and m takes a share of each end instead; it is v's
 //!   rounding that counts);
-//! - a `v` that overflowed stays infinite, as a decaying average would, so that a gradient too
+//! - a `v` that overflowed stays infinite, as a moving average would, so that a gradient too
 //!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
 
 use burn::tensor::{DType, Tensor};
 
 use super::Rule;
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 use super::cpu;
 
-/// The averages are m, v and, for AMSGrad, v̄.
+/// The moments are m, v and, for AMSGrad, v̄.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Adam<T> {
     pub average_1: Average<T>,
@@ -79,9 +79,9 @@ impl Adam<f64> {
 }
 
 impl<const N: usize> Rule<N> for Adam<f64> {
-    fn of_tensors<const D: usize>(&self, g: Tensor<D>, averages: &mut [Tensor<D>; N]) -> Tensor<D> {
-        let [m, v, max_v @ ..] = &mut averages[..] else {
-            unreachable!("Adam keeps two averages or three")
+    fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D> {
+        let [m, v, max_v @ ..] = &mut moments[..] else {
+            unreachable!("Adam keeps two moments or three")
         };
         let epsilon = self.epsilon_in(g.dtype());
         let square = g.clone().square();
@@ -102,24 +102,24 @@ impl<const N: usize> Rule<N> for Adam<f64> {
         m.clone() / (v.clone().sqrt() + epsilon)
     }
 
-    #[cfg(feature = "one-pass")]
+    #[cfg(feature = "_one-pass")]
     type Rounded<T: cpu::Arithmetic> = numbers::Rounded<T>;
 
-    #[cfg(feature = "one-pass")]
+    #[cfg(feature = "_one-pass")]
     fn round_to<T: cpu::Arithmetic>(&self) -> Self::Rounded<T> {
         numbers::Rounded::new(self)
     }
 
-    #[cfg(feature = "cubecl")]
+    #[cfg(feature = "_cubecl")]
     type Kernel = kernel::AdamKernel;
 
-    #[cfg(feature = "cubecl")]
+    #[cfg(feature = "_cubecl")]
     fn scalars(&self, arithmetic: DType) -> kernel::AdamScalarsLaunch {
         self.launch_scalars(arithmetic)
     }
 }
 
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 mod numbers {
     use super::{Adam, Average};
     use crate::step::cpu::{self, Arithmetic, multiply_add, round};
@@ -149,10 +149,10 @@ mod numbers {
 
     impl<T: Arithmetic, const N: usize> cpu::Rule<T, N> for Rounded<T> {
         #[inline(always)]
-        fn of_numbers<const FUSED: bool>(&self, g: T, averages: &mut [T; N]) -> T {
+        fn of_numbers<const FUSED: bool>(&self, g: T, moments: &mut [T; N]) -> T {
             let Self { adam, floor } = *self;
-            let [m, v, max_v @ ..] = &mut averages[..] else {
-                unreachable!("Adam keeps two averages or three")
+            let [m, v, max_v @ ..] = &mut moments[..] else {
+                unreachable!("Adam keeps two moments or three")
             };
             let root = at_least(floor.gradient, g.abs());
             let square = multiply_add::<T, FUSED>(root, root, -(floor.gradient * floor.gradient));
@@ -226,7 +226,7 @@ mod numbers {
     }
 }
 
-#[cfg(feature = "cubecl")]
+#[cfg(feature = "_cubecl")]
 mod kernel {
     use burn::tensor::DType;
     use burn_cubecl::cubecl;
@@ -258,25 +258,25 @@ mod kernel {
 
         fn direction<A: Float, S: Size>(
             g: Vector<A, S>,
-            averages: &mut Sequence<Vector<A, S>>,
+            moments: &mut Sequence<Vector<A, S>>,
             scalars: &AdamScalars,
         ) -> Vector<A, S> {
-            let (from, to) = ends::<A, S>(&scalars.average_1, *averages.index(0), g);
+            let (from, to) = ends::<A, S>(&scalars.average_1, *moments.index(0), g);
             let share = Vector::new(scalars.average_1.share.get::<A>());
             let m = from - share * from + share * to;
             let square = g * g;
-            let larger = max(*averages.index(1), square);
-            let (from, to) = ends::<A, S>(&scalars.average_2, *averages.index(1), square);
+            let larger = max(*moments.index(1), square);
+            let (from, to) = ends::<A, S>(&scalars.average_2, *moments.index(1), square);
             let share = Vector::new(scalars.average_2.share.get::<A>());
             let moved = share * (to - from) + from;
             // WGSL has no infinity to write down.
             let v = select_many(larger.is_inf(), larger, moved);
-            averages.insert(0usize, m);
-            averages.insert(1usize, v);
+            moments.insert(0usize, m);
+            moments.insert(1usize, v);
             let mut v_in_use = v;
-            if comptime!(averages.len() == 3) {
-                v_in_use = max(*averages.index(2), v);
-                averages.insert(2usize, v_in_use);
+            if comptime!(moments.len() == 3) {
+                v_in_use = max(*moments.index(2), v);
+                moments.insert(2usize, v_in_use);
             }
             m / (v_in_use.sqrt() + Vector::new(scalars.epsilon.get::<A>()))
         }

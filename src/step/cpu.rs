@@ -41,7 +41,7 @@ pub(crate) fn round<T: Arithmetic>(scalar: f64) -> T {
 /// A rule's direction, number by number.
 pub(crate) trait Rule<T, const N: usize>: Copy + Send + Sync {
     /// `FUSED` says whether the machine multiplies and adds in one instruction.
-    fn of_numbers<const FUSED: bool>(&self, g: T, averages: &mut [T; N]) -> T;
+    fn of_numbers<const FUSED: bool>(&self, g: T, moments: &mut [T; N]) -> T;
 }
 
 /// `a·b + c`, rounded once where the machine has an instruction for it; the standard library would
@@ -59,7 +59,7 @@ pub(crate) fn multiply_add<T: Arithmetic, const FUSED: bool>(a: T, b: T, c: T) -
 pub(super) fn step<E: Element, R: super::Rule<N>, const N: usize>(
     parameter: &[E],
     gradient: &mut [E],
-    averages: [&mut [E::Arithmetic]; N],
+    moments: [&mut [E::Arithmetic]; N],
     coefficients: &Coefficients<f64, R>,
 ) {
     let Coefficients {
@@ -79,7 +79,7 @@ pub(super) fn step<E: Element, R: super::Rule<N>, const N: usize>(
     let slices = Slices {
         parameter,
         gradient,
-        averages,
+        moments,
     };
     in_tasks(slices, &coefficients);
 }
@@ -88,7 +88,7 @@ pub(super) fn step<E: Element, R: super::Rule<N>, const N: usize>(
 pub(crate) struct Slices<'a, E: Element, const N: usize> {
     parameter: &'a [E],
     gradient: &'a mut [E],
-    averages: [&'a mut [E::Arithmetic]; N],
+    moments: [&'a mut [E::Arithmetic]; N],
 }
 
 impl<E: Element, const N: usize> Slices<'_, E, N> {
@@ -98,10 +98,10 @@ impl<E: Element, const N: usize> Slices<'_, E, N> {
         Slices {
             parameter: self.parameter.split_off(..length).expect(IN_RANGE),
             gradient: self.gradient.split_off_mut(..length).expect(IN_RANGE),
-            averages: self
-                .averages
+            moments: self
+                .moments
                 .each_mut()
-                .map(|average| average.split_off_mut(..length).expect(IN_RANGE)),
+                .map(|moment| moment.split_off_mut(..length).expect(IN_RANGE)),
         }
     }
 }
@@ -170,20 +170,20 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
     let theta = slices.parameter;
     let length = theta.len();
     let gradient = &mut slices.gradient[..length];
-    let averages = slices.averages.map(|average| &mut average[..length]);
+    let moments = slices.moments.map(|moment| &mut moment[..length]);
 
     for i in 0..length {
         let g = multiply_add::<T, FUSED>(decay.l2_penalty, theta[i], gradient[i]);
-        let mut averages_i = std::array::from_fn(|k| averages[k][i]);
-        let direction = rule.of_numbers::<FUSED>(g, &mut averages_i);
+        let mut moments_i = std::array::from_fn(|k| moments[k][i]);
+        let direction = rule.of_numbers::<FUSED>(g, &mut moments_i);
 
-        let first = averages_i.first().copied().unwrap_or(direction);
+        let first = moments_i.first().copied().unwrap_or(direction);
         let spared = decay.cautious && is_against(theta[i], direction, first);
         let decoupled = if spared { T::zero() } else { decay.decoupled };
         gradient[i] =
             theta[i] - multiply_add::<T, FUSED>(step_size, direction, decoupled * theta[i]);
         for k in 0..N {
-            averages[k][i] = averages_i[k];
+            moments[k][i] = moments_i[k];
         }
     }
 }
@@ -245,7 +245,7 @@ macro_rules! half_precision {
                     let (parameter, gradient) = (&mut parameter[..length], &mut gradient[..length]);
                     block.parameter.convert_to_f32_slice(parameter);
                     block.gradient.convert_to_f32_slice(gradient);
-                    update(Slices { parameter, gradient, averages: block.averages });
+                    update(Slices { parameter, gradient, moments: block.moments });
                     block.gradient.convert_from_f32_slice(gradient);
                 }
             }

@@ -22,18 +22,17 @@ use super::{Coefficients, SMALLEST_MOMENT};
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    averages: [Tensor<D>; N],
+    moments: [Tensor<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, [Tensor<D>; N]) {
     let lower = |tensor: Tensor<D>| {
         let tensor = tensor.try_into_primitive::<Cube>();
         tensor.expect("the tensors of a step are on the parameter's device")
     };
-    let averages = averages.map(lower);
-    let (updated, averages) =
-        Cube::step(lower(parameter), lower(gradient), averages, *coefficients);
+    let moments = moments.map(lower);
+    let (updated, moments) = Cube::step(lower(parameter), lower(gradient), moments, *coefficients);
     let lift = Tensor::from_primitive::<Cube>;
-    (lift(updated), averages.map(lift))
+    (lift(updated), moments.map(lift))
 }
 
 /// What Burn's `Cube` can be: the backend of CubeCL's tensors, or the one that fuses its operations.
@@ -41,7 +40,7 @@ trait Step: Backend {
     fn step<R: super::Rule<N>, const N: usize>(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        averages: [FloatTensor<Self>; N],
+        moments: [FloatTensor<Self>; N],
         coefficients: Coefficients<f64, R>,
     ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]);
 }
@@ -51,20 +50,20 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
     fn step<R: super::Rule<N>, const N: usize>(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        averages: [FloatTensor<Self>; N],
+        moments: [FloatTensor<Self>; N],
         coefficients: Coefficients<f64, R>,
     ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]) {
         let client = parameter.client.clone();
         let parameter = parameter.into_ir();
         let gradient = gradient.into_ir();
-        let averages = averages.map(|average| average.into_ir());
+        let moments = moments.map(|moment| moment.into_ir());
         let like = |ir: &TensorIr| {
             TensorIr::uninit(client.create_empty_handle(), ir.shape.clone(), ir.dtype)
         };
         let updated = like(&parameter);
-        let next = averages.each_ref().map(like);
+        let next = moments.each_ref().map(like);
 
-        let inputs = [&parameter, &gradient].into_iter().chain(&averages);
+        let inputs = [&parameter, &gradient].into_iter().chain(&moments);
         let outputs = [&updated].into_iter().chain(&next);
         let description = OperationIr::Custom(CustomOpIr {
             id: "burn_decay::step".into(),
@@ -72,18 +71,18 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
             outputs: outputs.cloned().collect(),
             scalars: Vec::new(),
         });
-        let (updated, next) = (updated.id, next.map(|average| average.id));
+        let (updated, next) = (updated.id, next.map(|moment| moment.id));
         let run = OperationFn(
             move |handles: &mut HandleContainer<
                 <B::FusionRuntime as FusionRuntime>::FusionHandle,
             >| {
                 let mut take = |ir| handles.get_float_tensor::<B>(ir);
                 let (parameter, gradient) = (take(&parameter), take(&gradient));
-                let averages = averages.each_ref().map(take);
-                let (parameter, averages) = B::step(parameter, gradient, averages, coefficients);
+                let moments = moments.each_ref().map(take);
+                let (parameter, moments) = B::step(parameter, gradient, moments, coefficients);
                 handles.register_float_tensor::<B>(&updated, parameter);
-                for (id, average) in next.iter().zip(averages) {
-                    handles.register_float_tensor::<B>(id, average);
+                for (id, moment) in next.iter().zip(moments) {
+                    handles.register_float_tensor::<B>(id, moment);
                 }
                 Ok(())
             },
@@ -104,16 +103,16 @@ impl Step for CubeBackend {
     fn step<R: super::Rule<N>, const N: usize>(
         parameter: CubeTensor,
         gradient: CubeTensor,
-        averages: [CubeTensor; N],
+        moments: [CubeTensor; N],
         coefficients: Coefficients<f64, R>,
     ) -> (CubeTensor, [CubeTensor; N]) {
         if parameter.meta.num_elements() == 0 {
-            return (parameter, averages);
+            return (parameter, moments);
         }
         let parameter = into_contiguous_aligned(parameter);
         // The new parameter takes the place of the gradient, which nobody needs any more.
         let updated = writable(gradient);
-        let averages = averages.map(writable);
+        let moments = moments.map(writable);
 
         let arithmetic = super::arithmetic(parameter.dtype);
         let Coefficients {
@@ -123,7 +122,7 @@ impl Step for CubeBackend {
         } = coefficients;
         let scalar = |value| scalar(value, arithmetic);
 
-        let tensors = || [&parameter, &updated].into_iter().chain(&averages);
+        let tensors = || [&parameter, &updated].into_iter().chain(&moments);
         let vector_size = tensors().map(vector_size).min().unwrap_or(1);
         let addresses = tensors().map(CubeTensor::required_address_type).max();
         let client = &parameter.client;
@@ -138,9 +137,9 @@ impl Step for CubeBackend {
             vector_size,
             parameter.clone().into_linear_view(),
             updated.clone().into_linear_view(),
-            averages
+            moments
                 .iter()
-                .map(|average| average.clone().into_linear_view())
+                .map(|moment| moment.clone().into_linear_view())
                 .collect(),
             DecayScalarsLaunch::new(
                 scalar(decay.l2_penalty),
@@ -151,7 +150,7 @@ impl Step for CubeBackend {
             rule.scalars(arithmetic),
             [parameter.dtype, arithmetic].map(dtype_to_elem_type),
         );
-        (updated, averages)
+        (updated, moments)
     }
 }
 
@@ -189,7 +188,7 @@ fn vector_size(tensor: &CubeTensor) -> VectorSize {
 fn update<P: Float, A: Float, S: Size, R: Kernel>(
     parameter: LinearView<'_, Vector<P, S>>,
     mut gradient: LinearViewMut<'_, Vector<P, S>>,
-    mut averages: Sequence<LinearViewMut<'static, Vector<A, S>>>,
+    mut moments: Sequence<LinearViewMut<'static, Vector<A, S>>>,
     decay: DecayScalars,
     step_size: InputScalar,
     scalars: R::Scalars,
@@ -198,14 +197,14 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     if !gradient.is_in_bounds(ABSOLUTE_POS) {
         terminate!();
     }
-    let count = comptime!(averages.len());
+    let count = comptime!(moments.len());
     let theta = Vector::<A, S>::cast_from(parameter.read(ABSOLUTE_POS));
     let penalty = Vector::new(decay.l2_penalty.get::<A>()) * theta;
     let g = Vector::<A, S>::cast_from(gradient.read(ABSOLUTE_POS)) + penalty;
     let mut next = Sequence::<Vector<A, S>>::new();
     #[unroll]
     for i in 0..count {
-        next.push(averages.index(i).read(ABSOLUTE_POS));
+        next.push(moments.index(i).read(ABSOLUTE_POS));
     }
     let direction = R::direction::<A, S>(g, &mut next, &scalars);
 
@@ -232,7 +231,7 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     gradient.write(ABSOLUTE_POS, Vector::cast_from(theta - change));
     #[unroll]
     for i in 0..count {
-        averages.index_mut(i).write(ABSOLUTE_POS, *next.index(i));
+        moments.index_mut(i).write(ABSOLUTE_POS, *next.index(i));
     }
 }
 
@@ -255,7 +254,7 @@ pub(crate) trait Kernel: 'static + Send + Sync {
 
     fn direction<A: Float, S: Size>(
         g: Vector<A, S>,
-        averages: &mut Sequence<Vector<A, S>>,
+        moments: &mut Sequence<Vector<A, S>>,
         scalars: &Self::Scalars,
     ) -> Vector<A, S>;
 }

@@ -9,23 +9,23 @@ use super::{Coefficients, Rule, cpu, strided};
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    averages: [Tensor<D>; N],
+    moments: [Tensor<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, [Tensor<D>; N]) {
     let parameter = contiguous(parameter);
     // The new parameter takes the place of the gradient, which nobody needs any more.
     let mut updated = contiguous(gradient);
-    let mut averages = averages.map(contiguous);
+    let mut moments = moments.map(contiguous);
 
     macro_rules! in_place {
-        ($element:ty, $average:ty) => {
+        ($element:ty, $moment:ty) => {
             cpu::step(
                 parameter.storage::<$element>(),
                 // Memory that someone else still holds is copied here, and only then written to.
                 updated.storage_mut::<$element>(),
-                averages
+                moments
                     .each_mut()
-                    .map(|average| average.storage_mut::<$average>()),
+                    .map(|moment| moment.storage_mut::<$moment>()),
                 coefficients,
             )
         };
@@ -39,7 +39,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     }
 
     let lift = Tensor::from_primitive::<Flex>;
-    (lift(updated), averages.map(lift))
+    (lift(updated), moments.map(lift))
 }
 
 /// The tensor's primitive, whose storage holds its elements in order and nothing else.

@@ -9,23 +9,24 @@
 //! ```
 //!
 //! The decay and the update are summed before they meet the parameter, so that the new one is
-//! rounded once: a decay far below the parameter's last bit counts, on average, in full.
+//! rounded once: a decay far below the parameter's last bit counts in full, on average, while the
+//! update varies.
 
 mod adam;
 mod portable;
 mod sgd;
 
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 mod cpu;
-#[cfg(feature = "cubecl")]
+#[cfg(feature = "_cubecl")]
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 mod strided;
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 mod threads;
 
 use std::sync::Once;
@@ -84,35 +85,35 @@ impl<R> Coefficients<f64, R> {
     }
 }
 
-/// How a gradient becomes the direction of a step, by way of `N` moving averages a parameter.
+/// How a gradient becomes the direction of a step, by way of `N` moving moments a parameter.
 ///
 /// The mathematics stands in each form's own words, side by side, since a form computes with
 /// tensors, with numbers or with what a GPU's compiler takes for numbers.
 pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
     /// The direction for `g`, in Burn's tensor operations.
-    fn of_tensors<const D: usize>(&self, g: Tensor<D>, averages: &mut [Tensor<D>; N]) -> Tensor<D>;
+    fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D>;
 
     /// The rule's scalars, rounded.
-    #[cfg(feature = "one-pass")]
+    #[cfg(feature = "_one-pass")]
     type Rounded<T: cpu::Arithmetic>: cpu::Rule<T, N>;
 
-    #[cfg(feature = "one-pass")]
+    #[cfg(feature = "_one-pass")]
     fn round_to<T: cpu::Arithmetic>(&self) -> Self::Rounded<T>;
 
     /// The direction as a part of the kernel.
-    #[cfg(feature = "cubecl")]
+    #[cfg(feature = "_cubecl")]
     type Kernel: cube::Kernel;
 
     /// The rule's scalars, for the kernel to round.
-    #[cfg(feature = "cubecl")]
+    #[cfg(feature = "_cubecl")]
     fn scalars(&self, arithmetic: DType) -> cube::Scalars<Self::Kernel>;
 }
 
-/// One step in the form that suits the parameter's device. Averages that are missing are zero.
+/// One step in the form that suits the parameter's device. Moments that are missing are zero.
 pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    averages: [Option<Tensor<D>>; N],
+    moments: [Option<Tensor<D>>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, [Tensor<D>; N]) {
     let (shape, expected) = (gradient.shape(), parameter.shape());
@@ -124,9 +125,9 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let own = parameter.dtype();
     let common = common(own, gradient.dtype());
     let (parameter, gradient) = (cast(parameter, common), cast(gradient, common));
-    let averages = averages.map(|average| {
-        let average = average.unwrap_or_else(|| parameter.zeros_like());
-        cast(average, arithmetic(common))
+    let moments = moments.map(|moment| {
+        let moment = moment.unwrap_or_else(|| parameter.zeros_like());
+        cast(moment, arithmetic(common))
     });
     coefficients.check(arithmetic(common));
 
@@ -135,43 +136,50 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
         #[cfg(feature = "ndarray")]
         (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => ndarray::step,
-        #[cfg(feature = "cubecl")]
+        #[cfg(feature = "_cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
-        (device, _) => {
+        (device, DType::F32 | DType::F64 | DType::F16 | DType::BF16) => {
             warn_of_a_faster_form(device);
             portable::step
         }
+        _ => portable::step,
     };
-    let (updated, averages) = form(parameter, gradient, averages, coefficients);
-    let averages = averages.map(|average| cast(average, arithmetic(own)));
-    (cast(updated, own), averages)
+    let (updated, moments) = form(parameter, gradient, moments, coefficients);
+    let moments = moments.map(|moment| cast(moment, arithmetic(own)));
+    (cast(updated, own), moments)
 }
 
-/// Says, once, that a device has a faster form than the portable one, where it is a matter of a
-/// feature of this crate or of the tensors.
+/// Says, once, that the first device to take the portable form has a faster one.
 fn warn_of_a_faster_form(device: &DispatchDevice) {
     static WARNED: Once = Once::new();
-    if WARNED.is_completed() {
-        return;
-    }
-    let device = format!("{device:?}");
-    let remedy = match device.split(['(', ' ']).next() {
-        Some("Flex") => "turn on the feature `flex` of burn-decay",
-        Some("NdArray") => "turn on the feature `ndarray` of burn-decay",
-        Some("Cube") => {
-            "turn on the feature of burn-decay that is named as Burn's: `wgpu`, `cuda`, …"
-        }
-        Some("Autodiff") => {
-            "give the optimizer tensors of the inner device, as `ModuleOptimizer` does"
-        }
-        _ => return,
-    };
     WARNED.call_once(|| {
-        log::warn!("burn-decay steps on {device} with Burn's tensor operations; for one pass over memory, {remedy}");
+        let device = format!("{device:?}");
+        if let Some(remedy) = remedy(&device) {
+            log::warn!(
+                "burn-decay steps on {device} with Burn's tensor operations; for one pass over \
+                 memory, {remedy}"
+            );
+        }
     });
 }
 
-/// The precision that a parameter of `dtype` is updated in, and that its averages are kept in.
+/// What gives a device, by the name that Burn shows, its faster form. Which variants the device's
+/// type has depends on Burn's features, and cannot be asked here.
+fn remedy(device: &str) -> Option<&'static str> {
+    match device.split(['(', ' ']).next()? {
+        "Flex" => Some("turn on the feature `flex` of burn-decay"),
+        "NdArray" => Some("turn on the feature `ndarray` of burn-decay"),
+        "Cube" => {
+            Some("turn on the feature of burn-decay that is named as Burn's: `wgpu`, `cuda`, …")
+        }
+        "Autodiff" => {
+            Some("give the optimizer tensors of the inner device, as `ModuleOptimizer` does")
+        }
+        _ => None,
+    }
+}
+
+/// The precision that a parameter of `dtype` is updated in, and that its moments are kept in.
 fn arithmetic(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 => DType::F32,
@@ -193,5 +201,28 @@ fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
         tensor
     } else {
         tensor.cast(dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_with_a_faster_form_have_a_remedy_and_others_have_none() {
+        for (device, expected) in [
+            ("Flex(FlexDevice)", "`flex`"),
+            ("NdArray(Cpu)", "`ndarray`"),
+            ("Cube(Wgpu(DefaultDevice))", "`wgpu`"),
+            ("Autodiff { device: Flex(FlexDevice) }", "inner device"),
+        ] {
+            let remedy = remedy(device).expect("it has a faster form");
+            assert!(remedy.contains(expected), "{device}: {remedy}");
+        }
+        for device in ["LibTorch(Cpu)", "Remote(RemoteDevice)", ""] {
+            assert_eq!(remedy(device), None, "{device}");
+        }
+        #[cfg(feature = "flex")]
+        assert!(remedy(&format!("{:?}", burn::tensor::Device::flex().as_dispatch())).is_some());
     }
 }

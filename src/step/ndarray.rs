@@ -12,7 +12,7 @@ use super::{Coefficients, Rule, cpu, strided};
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    averages: [Tensor<D>; N],
+    moments: [Tensor<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, [Tensor<D>; N]) {
     let lend = |tensor: Tensor<D>| {
@@ -26,23 +26,23 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
                 other => unreachable!("{other:?} among tensors of one precision"),
             };
             let gradient = array(lend(gradient));
-            let averages = averages.map(|average| array(lend(average)));
-            in_place(contiguous($parameter), gradient, averages, coefficients)
+            let moments = moments.map(|moment| array(lend(moment)));
+            in_place(contiguous($parameter), gradient, moments, coefficients)
         }};
     }
-    let (updated, averages) = match lend(parameter) {
+    let (updated, moments) = match lend(parameter) {
         NdArrayTensor::F32(parameter) => in_place!(F32, parameter.into_shared()),
         NdArrayTensor::F64(parameter) => in_place!(F64, parameter.into_shared()),
         other => unreachable!("{other:?} takes the portable form"),
     };
     let lift = Tensor::from_primitive::<NdArray>;
-    (lift(updated), averages.map(lift))
+    (lift(updated), moments.map(lift))
 }
 
 fn in_place<E, R: Rule<N>, const N: usize>(
     parameter: SharedArray<E>,
     mut gradient: SharedArray<E>,
-    mut averages: [SharedArray<E>; N],
+    mut moments: [SharedArray<E>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (NdArrayTensor, [NdArrayTensor; N])
 where
@@ -54,10 +54,10 @@ where
     cpu::step(
         parameter.as_slice().expect(CONTIGUOUS),
         slice(&mut gradient),
-        averages.each_mut().map(slice),
+        moments.each_mut().map(slice),
         coefficients,
     );
-    (gradient.into(), averages.map(Into::into))
+    (gradient.into(), moments.map(Into::into))
 }
 
 const CONTIGUOUS: &str = "the array was made contiguous";

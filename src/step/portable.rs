@@ -7,7 +7,7 @@ use super::{Coefficients, Rule, SMALLEST_MOMENT, arithmetic, cast};
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    mut averages: [Tensor<D>; N],
+    mut moments: [Tensor<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, [Tensor<D>; N]) {
     let Coefficients {
@@ -22,12 +22,12 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     if decay.l2_penalty > 0.0 {
         g = g + theta.clone() * decay.l2_penalty;
     }
-    let direction = rule.of_tensors(g, &mut averages);
+    let direction = rule.of_tensors(g, &mut moments);
     let mut change = direction.clone() * *step_size;
     if decay.decoupled > 0.0 {
         let mut decayed = theta.clone() * decay.decoupled;
         if decay.cautious {
-            let first = averages.first().unwrap_or(&direction).clone();
+            let first = moments.first().unwrap_or(&direction).clone();
             // The update moves the parameter away from 0.
             let apart = (theta.clone().sign() * direction.clone().sign()).lower_scalar(0.0);
             let counts = first.abs().greater_equal_scalar(SMALLEST_MOMENT);
@@ -35,5 +35,5 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         }
         change = change + decayed;
     }
-    (cast(theta - change, dtype), averages)
+    (cast(theta - change, dtype), moments)
 }

@@ -1,22 +1,22 @@
 //! The direction of stochastic gradient descent.
 //!
 //! ```text
-//! v  ← κv + τg                     momentum, where an average is kept
+//! v  ← κv + τg                     momentum, where there is a velocity
 //! d  = v, or g + μv                Nesterov
 //! ```
 //!
 //! κ is the momentum μ and τ is 1 less the dampening; the first step has κ = 0 and τ = 1, so that
 //! the velocity starts at the gradient. α is the learning rate.
 
-#[cfg(feature = "cubecl")]
+#[cfg(feature = "_cubecl")]
 use burn::tensor::DType;
 use burn::tensor::Tensor;
 
 use super::Rule;
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 use super::cpu;
 
-/// The average is v; without momentum there is none.
+/// The velocity is v; without momentum there is none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sgd<T> {
     /// κ
@@ -28,8 +28,8 @@ pub(crate) struct Sgd<T> {
 }
 
 impl<const N: usize> Rule<N> for Sgd<f64> {
-    fn of_tensors<const D: usize>(&self, g: Tensor<D>, averages: &mut [Tensor<D>; N]) -> Tensor<D> {
-        let Some(v) = averages.first_mut() else {
+    fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D> {
+        let Some(v) = moments.first_mut() else {
             return g;
         };
         *v = v.clone() * self.keep + g.clone() * self.take;
@@ -39,10 +39,10 @@ impl<const N: usize> Rule<N> for Sgd<f64> {
         }
     }
 
-    #[cfg(feature = "one-pass")]
+    #[cfg(feature = "_one-pass")]
     type Rounded<T: cpu::Arithmetic> = Sgd<T>;
 
-    #[cfg(feature = "one-pass")]
+    #[cfg(feature = "_one-pass")]
     fn round_to<T: cpu::Arithmetic>(&self) -> Sgd<T> {
         Sgd {
             keep: cpu::round(self.keep),
@@ -51,24 +51,24 @@ impl<const N: usize> Rule<N> for Sgd<f64> {
         }
     }
 
-    #[cfg(feature = "cubecl")]
+    #[cfg(feature = "_cubecl")]
     type Kernel = kernel::SgdKernel;
 
-    #[cfg(feature = "cubecl")]
+    #[cfg(feature = "_cubecl")]
     fn scalars(&self, arithmetic: DType) -> kernel::SgdScalarsLaunch {
         self.launch_scalars(arithmetic)
     }
 }
 
-#[cfg(feature = "one-pass")]
+#[cfg(feature = "_one-pass")]
 mod numbers {
     use super::Sgd;
     use crate::step::cpu::{self, Arithmetic, multiply_add};
 
     impl<T: Arithmetic, const N: usize> cpu::Rule<T, N> for Sgd<T> {
         #[inline(always)]
-        fn of_numbers<const FUSED: bool>(&self, g: T, averages: &mut [T; N]) -> T {
-            let Some(v) = averages.first_mut() else {
+        fn of_numbers<const FUSED: bool>(&self, g: T, moments: &mut [T; N]) -> T {
+            let Some(v) = moments.first_mut() else {
                 return g;
             };
             *v = multiply_add::<T, FUSED>(self.keep, *v, self.take * g);
@@ -80,7 +80,7 @@ mod numbers {
     }
 }
 
-#[cfg(feature = "cubecl")]
+#[cfg(feature = "_cubecl")]
 mod kernel {
     use burn::tensor::DType;
     use burn_cubecl::cubecl;
@@ -104,15 +104,15 @@ mod kernel {
 
         fn direction<A: Float, S: Size>(
             g: Vector<A, S>,
-            averages: &mut Sequence<Vector<A, S>>,
+            moments: &mut Sequence<Vector<A, S>>,
             scalars: &SgdScalars,
         ) -> Vector<A, S> {
             let mut direction = g;
-            if comptime!(averages.len() == 1) {
+            if comptime!(moments.len() == 1) {
                 let keep = Vector::new(scalars.keep.get::<A>());
                 let take = Vector::new(scalars.take.get::<A>());
-                let v = keep * *averages.index(0) + take * g;
-                averages.insert(0usize, v);
+                let v = keep * *moments.index(0) + take * g;
+                moments.insert(0usize, v);
                 direction = v;
                 #[comptime]
                 if let ComptimeOption::Some(momentum) = &scalars.look_ahead {

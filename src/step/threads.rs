@@ -8,12 +8,12 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// How often to look whether the others are done, some tens of microseconds, before sleeping.
 const SPINS: usize = 4000;
 
-/// Does `work` with each of the `parts`, of which there are `count`, on the calling thread and on
-/// those that come to help. The calling thread begins at once: it would wait for as long as the
+/// Does `work` with each of the `parts`, on the calling thread and on those that come to help, at
+/// most `threads` in all. The calling thread begins at once: it would wait for as long as the
 /// others take to wake.
 pub(super) fn share<T: Send>(
     parts: impl Iterator<Item = T> + Send,
-    count: usize,
+    threads: usize,
     work: impl Fn(T) + Sync,
 ) {
     let parts = Mutex::new(parts);
@@ -28,11 +28,15 @@ pub(super) fn share<T: Send>(
             work(part);
         }
     };
-    let Some(pool) = HELPERS.as_ref().filter(|_| count > 1) else {
+    let Some(pool) = HELPERS.as_ref().filter(|_| threads > 1) else {
         return work();
     };
-    let helpers = rayon::current_num_threads().min(pool.current_num_threads() + 1);
-    let helpers = helpers.min(count) - 1;
+    let mut threads = threads.min(pool.current_num_threads() + 1);
+    // In a pool of the user's its size counts. Elsewhere, to ask would start rayon's own.
+    if rayon::current_thread_index().is_some() {
+        threads = threads.min(rayon::current_num_threads());
+    }
+    let helpers = threads - 1;
     let finished = AtomicUsize::new(0);
     pool.in_place_scope(|scope| {
         for _ in 0..helpers {
@@ -52,10 +56,16 @@ pub(super) fn share<T: Send>(
     });
 }
 
-/// A thread for each core but the caller's, where there are any. They are the crate's own: a worker
-/// of rayon's shared pool may be in a task of the user's that waits for this very step.
+/// A thread for each core but the caller's, where there are any, or as many as rayon is told to
+/// have. They are the crate's own: a worker of rayon's shared pool may be in a task of the user's
+/// that waits for this very step.
 static HELPERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().ok()?.get();
+    let told = std::env::var("RAYON_NUM_THREADS").ok();
+    let told = told
+        .and_then(|threads| threads.parse().ok())
+        .filter(|threads| *threads > 0);
+    let cores = cores.min(told.unwrap_or(cores));
     let builder = ThreadPoolBuilder::new()
         .num_threads(cores.checked_sub(1).filter(|helpers| *helpers > 0)?)
         .thread_name(|i| format!("burn-decay-{i}"));

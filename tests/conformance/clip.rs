@@ -181,7 +181,7 @@ fn half_precision_is_measured_in_f32_and_stays_half() {
 
 #[test]
 #[should_panic(expected = "max_norm must be greater than 0, but is -1")]
-fn a_bound_that_is_none_is_refused() {
+fn an_invalid_bound_is_refused() {
     let device = devices().next().expect("there is a device");
     let (model, mut gradients) = two_gradients(0.0, &device);
     clip_grad_norm(&model, &mut gradients, -1.0);

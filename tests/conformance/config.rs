@@ -2,7 +2,9 @@
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::tensor::{DType, Tensor};
-use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SimpleOptimizer};
+use burn_decay::{
+    AdamL2Config, AdamWConfig, DecayScaling, SgdL2Config, SgdWConfig, SimpleOptimizer,
+};
 
 use crate::forms::{forms, one_pass_forms, tensor, values};
 
@@ -159,19 +161,22 @@ fn moments_do_not_stay_subnormal() {
 }
 
 #[test]
-fn a_gradient_that_is_no_number_is_not_hidden() {
+fn a_nan_or_infinite_gradient_is_not_hidden() {
     for form in forms() {
         let parameter = tensor(&[1.0, 1.0], [2], &form.device);
-        let gradient = tensor(&[f32::NAN, 1.0], [2], &form.device);
-        let (parameter, _) = AdamWConfig::new()
-            .build()
-            .step(0.1, parameter, gradient, None);
-        let values = values(&parameter);
-        assert!(
-            values[0].is_nan() && values[1].is_finite(),
-            "{} {values:?}",
-            form.name
-        );
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let parameter = parameter.clone();
+            let gradient = tensor(&[bad, 1.0], [2], &form.device);
+            let (parameter, _) = AdamWConfig::new()
+                .build()
+                .step(0.1, parameter, gradient, None);
+            let values = values(&parameter);
+            assert!(
+                values[0].is_nan() && values[1].is_finite(),
+                "{} {values:?}",
+                form.name
+            );
+        }
     }
 }
 
@@ -213,6 +218,12 @@ fn the_torch_presets_are_pytorchs() {
         (l2.beta_1, l2.beta_2, l2.epsilon, l2.l2_penalty),
         (0.9, 0.999, 1e-8, 0.0)
     );
+    let [l2, w] = [
+        SgdL2Config::torch().l2_penalty,
+        SgdWConfig::torch().weight_decay,
+    ];
+    assert_eq!([l2, w], [0.0, 0.0]);
+    assert!(SgdL2Config::torch().momentum.is_none() && SgdWConfig::torch().momentum.is_none());
 }
 
 #[test]

@@ -108,3 +108,31 @@ fn the_decay_you_set_is_the_decay_you_get() {
         }
     }
 }
+
+/// What one rounding a step cannot give: where a weight's update is 0 in most steps, nothing varies
+/// between them, and a decay below half of its last bit is rounded away, as README says.
+#[test]
+fn a_weight_that_rarely_has_a_gradient_decays_less() {
+    let (lr, weight_decay) = (1e-4, 1e-4);
+    let initial = normal(7, 0, COUNT);
+    for (one_in, expected) in [(1, 1.0), (10, 1.0), (100, 0.77), (1000, 0.09)] {
+        let device = Device::flex();
+        let [without, with] = [0.0, weight_decay].map(|decay| {
+            let parameter = tensor(&initial, [COUNT], &device);
+            let mut run = Run::new(adamw(lr, decay).build(), lr, parameter);
+            for step in 1..=STEPS {
+                let mut gradient = normal(7, step, COUNT);
+                for (i, value) in gradient.iter_mut().enumerate() {
+                    if !(step + i as u64).is_multiple_of(one_in) {
+                        *value = 0.0;
+                    }
+                }
+                run.step(tensor(&gradient, [COUNT], &device));
+            }
+            values(&run.parameter)
+        });
+        let delivered = fidelity(&initial, &without, &with, lr, weight_decay);
+        println!("a gradient in one of {one_in} steps: {delivered:.3}");
+        assert!((delivered - expected).abs() < 0.01, "{delivered}");
+    }
+}

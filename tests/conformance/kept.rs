@@ -69,7 +69,7 @@ fn a_clone_of_the_state_is_unchanged() {
     }
 }
 
-/// A parameter, a gradient and moments that are views into one buffer.
+/// A parameter and a gradient that are views into one buffer.
 #[test]
 fn views_into_one_buffer_do_not_disturb_each_other() {
     for form in forms() {
