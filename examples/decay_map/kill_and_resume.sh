@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # Kills a sweep ten times at random moments, lets it go on each time, and compares its table with
-# that of a sweep that nobody disturbed:
-#
-#     examples/decay_map/kill_and_resume.sh path/to/decay_map
+# that of one left alone: examples/decay_map/kill_and_resume.sh path/to/decay_map
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

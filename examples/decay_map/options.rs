@@ -80,11 +80,10 @@ impl OptimizerName {
     }
 }
 
-/// The axes of a map, and its runs: by seed, learning rate and λ.
+/// The axes of a map, with λ = 0 first, and its runs: by seed, learning rate and λ.
 pub struct Map {
     pub title: &'static str,
     pub learning_rates: Vec<f64>,
-    /// The first is 0.
     pub lambdas: Vec<f64>,
     pub runs: Vec<Run>,
 }

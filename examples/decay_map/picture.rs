@@ -13,7 +13,6 @@ use plotters::style::register_font;
 use crate::files::write_whole;
 use crate::findings::Finding;
 
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
 /// The colours end at this many times the least error of all.
@@ -28,7 +27,7 @@ pub fn draw(findings: &[Finding], seeds: usize, path: &Path) -> Result<(), Strin
         // A panel a map, and one for the legend.
         let columns = 3.min(findings.len() + 1);
         let rows = (findings.len() + 1).div_ceil(columns);
-        let size = (470 * columns as u32, 500 * rows as u32);
+        let size = (470 * columns as u32, 520 * rows as u32);
         let root = BitMapBackend::new(path, size).into_drawing_area();
         root.fill(&WHITE)?;
         let panels = root.split_evenly((rows, columns));
@@ -48,7 +47,7 @@ fn color(error: f64, least: f64) -> RGBColor {
 
 /// As in the paper, λ grows to the right and the learning rate upwards: where λ can be tuned alone,
 /// the good region stands upright. The column of λ = 0 stands apart.
-fn map(finding: &Finding, least: f64, panel: &Area) -> Drawn {
+fn map(finding: &Finding, least: f64, panel: &DrawingArea<BitMapBackend, Shift>) -> Drawn {
     // Half the side of a cell: coordinates are whole numbers.
     const HALF: i32 = 10;
     let (learning_rates, lambdas) = (&finding.map.learning_rates, &finding.map.lambdas);
@@ -61,7 +60,9 @@ fn map(finding: &Finding, least: f64, panel: &Area) -> Drawn {
     let x_labels = once(0).chain(labelled(1..lambdas.len()));
     let y_labels = labelled(0..learning_rates.len());
 
+    let test_error = format!("test error of the dot: {} %", finding.test_error);
     let panel = panel.titled(finding.map.title, ("sans-serif", 22))?;
+    let panel = panel.titled(&test_error, ("sans-serif", 18))?;
     let mut chart = ChartBuilder::on(&panel)
         .caption(finding.summary(), ("sans-serif", 18))
         .x_label_area_size(56)
@@ -96,7 +97,7 @@ fn map(finding: &Finding, least: f64, panel: &Area) -> Drawn {
     Ok(())
 }
 
-fn legend(least: f64, seeds: usize, panel: &Area) -> Drawn {
+fn legend(least: f64, seeds: usize, panel: &DrawingArea<BitMapBackend, Shift>) -> Drawn {
     let (scale, text) = panel.split_vertically(240);
     let mut chart = ChartBuilder::on(&scale)
         .caption("validation error (%)", ("sans-serif", 18))
@@ -106,21 +107,22 @@ fn legend(least: f64, seeds: usize, panel: &Area) -> Drawn {
     let mut axes = chart.configure_mesh();
     axes.disable_mesh().disable_x_axis().y_labels(6);
     axes.label_style(("sans-serif", 16))
-        .y_label_formatter(&f64::to_string)
+        .y_label_formatter(&|error| format!("{error}  "))
         .draw()?;
+    let height = (WORST - 1.0) * least / 200.0;
     chart.draw_series((0..200).map(|step| {
-        let error = |step: i32| least * (1.0 + (WORST - 1.0) * f64::from(step) / 200.0);
-        let corners = [(0, error(step)), (1, error(step + 1))];
-        Rectangle::new(corners, color(error(step), least).filled())
+        let low = least + height * f64::from(step);
+        Rectangle::new([(0, low), (1, low + height)], color(low, least).filled())
     }))?;
     let lines = [
-        &format!("mean of {seeds} training runs a cell"),
-        "darkest: that much, or more",
-        "outlined: the best tenth, dot: the best",
-        "(once averaged with their neighbours)",
+        &format!("training runs a cell: {seeds} (their mean)"),
+        "darkest: that error, or more",
+        "dot and outline: the best cell and tenth,",
+        "chosen by validation errors that are",
+        "averaged with the neighbouring cells'",
     ];
     for (i, line) in lines.into_iter().enumerate() {
-        let place = (60, 20 + 26 * i as i32);
+        let place = (50, 20 + 26 * i as i32);
         text.draw(&Text::new(line, place, ("sans-serif", 18)))?;
     }
     Ok(())

@@ -50,9 +50,9 @@ pub fn run(maps: &[Map], options: &Options, path: &Path) -> Result<Results, Stri
 /// All runs as a table, in an order that does not depend on when they ended.
 pub fn csv(maps: &[Map], results: &Results) -> String {
     let row = |run: &Run| {
+        let (seed, learning_rate, lambda) = (run.seed, run.learning_rate, run.lambda);
         let optimizer = run.optimizer.to_possible_value().expect("it has a name");
-        let (optimizer, seed) = (optimizer.get_name(), run.seed);
-        let (learning_rate, lambda) = (run.learning_rate, run.lambda);
+        let optimizer = optimizer.get_name();
         let [validation, test] = results.get(run).expect("the sweep is complete");
         format!("{optimizer},{seed},{learning_rate:e},{lambda:e},{validation},{test}\n")
     };
