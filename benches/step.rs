@@ -13,14 +13,14 @@ mod devices;
 #[path = "common/networks.rs"]
 mod networks;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig};
+use burn::tensor::{Distribution, Tensor};
+use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig, SimpleOptimizer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use common::{Parameters, Shapes};
@@ -142,5 +142,50 @@ impl ModuleMapper for Scale {
     }
 }
 
-criterion_group!(benches, step, subnormal);
+/// One matrix, with a gradient that lies in memory as it is, and one that lies there transposed, as
+/// tied weights have.
+fn transposed(criterion: &mut Criterion) {
+    for (backend, device) in devices() {
+        let random = || {
+            let normal = Distribution::Normal(0.0, 1.0);
+            Tensor::<2>::random([2048, 2048], normal, &device.clone().inner())
+        };
+        let (weight, gradient) = (random(), random());
+        let mut group = criterion.benchmark_group(format!("{backend}/4.2M in one"));
+        group
+            .sample_size(20)
+            .measurement_time(Duration::from_secs(3));
+        macro_rules! steps {
+            ($name:literal, $adamw:expr, $lay:expr) => {
+                group.bench_function($name, |bencher| {
+                    bencher.iter_custom(|steps| {
+                        let (mut weight, mut state) = (weight.clone(), None);
+                        let mut elapsed = Duration::ZERO;
+                        for step in 0..=steps {
+                            let gradient = $lay(gradient.clone() * 1.0);
+                            let kept = weight.clone();
+                            let start = Instant::now();
+                            (weight, state) = $adamw.step(1e-3, weight, gradient, state);
+                            // The first makes the state.
+                            if step > 0 {
+                                elapsed += start.elapsed();
+                            }
+                            drop(kept);
+                        }
+                        elapsed
+                    });
+                });
+            };
+        }
+        let (ours, burns) = (
+            AdamWConfig::new().build(),
+            burn::optim::AdamWConfig::new().build(),
+        );
+        steps!("contiguous", ours, |gradient| gradient);
+        steps!("transposed", ours, Tensor::transpose);
+        steps!("transposed, Burn's", burns, Tensor::transpose);
+    }
+}
+
+criterion_group!(benches, step, subnormal, transposed);
 criterion_main!(benches);

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::config::{ConfigError, in_unit_interval, positive};
 use crate::decay::Decay;
-use crate::record::{MOMENTUM, recorded};
+use crate::record::{MOMENTUM, ParameterId, Record, Values, check_shape};
 use crate::step::{self, Average, Coefficients};
 
 /// Adam with one of the two ways to decay.
@@ -34,15 +34,17 @@ impl Adam {
         gradient: Tensor<D>,
         state: Option<AdamState<D>>,
     ) -> (Tensor<D>, Option<AdamState<D>>) {
-        let time = state.as_ref().map_or(1, |state| state.time + 1);
-        let (m, v, max_v) = match state {
-            Some(state) => (
+        let mut time = 1;
+        let (mut m, mut v, mut max_v) = (None, None, None);
+        if let Some(state) = state {
+            state.check_shape(&parameter);
+            time += state.time;
+            (m, v, max_v) = (
                 Some(state.moment_1),
                 Some(state.moment_2),
                 state.max_moment_2,
-            ),
-            None => (None, None, None),
-        };
+            );
+        }
         let coefficients = self.coefficients(lr, time, D);
         let (parameter, moment_1, moment_2, max_moment_2) = if self.amsgrad {
             let averages = [m, v, max_v];
@@ -58,6 +60,7 @@ impl Adam {
             moment_1,
             moment_2,
             max_moment_2,
+            parameter_id: None,
         };
         (parameter, Some(state))
     }
@@ -90,12 +93,22 @@ impl Adam {
 /// `momentum.moment_1`, `momentum.moment_2`, `momentum.max_moment_2`), so that a checkpoint of
 /// one resumes in the other. The moments are of the parameter's shape and keep the precision they
 /// were recorded in.
+///
+/// A record is looked at while it is read. Where it holds none of these for a parameter (it is
+/// another kind of optimizer's), that parameter starts afresh, and `log` is warned; without
+/// `max_moment_2` alone, AMSGrad starts that one afresh. Anything else that cannot be right is a
+/// panic that names the parameter and the field: one of the first three that is missing, a time
+/// that is not a count of steps, moments of different shapes, not in floating point, or with
+/// values that are not finite, a second moment that is negative. (An infinite second moment is
+/// right: a square overflowed, and its element is updated no more.)
 #[derive(Debug, Clone)]
 pub struct AdamState<const D: usize> {
     time: usize,
     moment_1: Tensor<D>,
     moment_2: Tensor<D>,
     max_moment_2: Option<Tensor<D>>,
+    /// The id in the record that it was read from.
+    parameter_id: Option<ParameterId>,
 }
 
 impl<const D: usize> AdamState<D> {
@@ -121,33 +134,54 @@ impl<const D: usize> AdamState<D> {
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
-            time: self.time,
             moment_1: self.moment_1.to_device(device),
             moment_2: self.moment_2.to_device(device),
             max_moment_2: self.max_moment_2.map(|moment| moment.to_device(device)),
+            ..self
         }
+    }
+
+    fn check_shape(&self, parameter: &Tensor<D>) {
+        check_shape("moment_1", &self.moment_1, parameter, self.parameter_id);
     }
 }
 
-/// By hand, since Burn's derive does not keep the moments' precision.
+/// By hand: Burn's derive neither keeps the moments' precision nor looks at what it reads.
 impl<const D: usize> RecordState for AdamState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
-        out.push_scalar(&prefix, "time", self.time.into());
-        out.push_tensor(&prefix, "moment_1", self.moment_1.to_data());
-        out.push_tensor(&prefix, "moment_2", self.moment_2.to_data());
+        out.push_scalar(&prefix, TIME, self.time.into());
+        out.push_tensor(&prefix, MOMENT_1, self.moment_1.to_data());
+        out.push_tensor(&prefix, MOMENT_2, self.moment_2.to_data());
         if let Some(max_moment_2) = &self.max_moment_2 {
-            out.push_tensor(&prefix, "max_moment_2", max_moment_2.to_data());
+            out.push_tensor(&prefix, MAX_MOMENT_2, max_moment_2.to_data());
         }
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
-        let prefix = join_path(prefix, MOMENTUM);
+        let mut record = Record::new(prefix, source, device);
+        let time = record.scalar(TIME);
+        let [m, v, max_v] =
+            [MOMENT_1, MOMENT_2, MAX_MOMENT_2].map(|moment| record.tensor::<D>(moment));
+        if time.is_none() && m.is_none() && v.is_none() {
+            record.warn_of_fresh_start();
+            return None;
+        }
+        let time = record.time(time);
+        let [m, v] = [(MOMENT_1, m), (MOMENT_2, v)].map(|(leaf, data)| record.required(leaf, data));
+        let shape = m.shape().clone();
+        let mut moment = |leaf, data, allowed| record.moment(leaf, data, &shape, allowed);
         Some(Self {
-            time: source.take_scalar(&prefix, "time")?.try_into().ok()?,
-            moment_1: recorded(source, &prefix, "moment_1", device)?,
-            moment_2: recorded(source, &prefix, "moment_2", device)?,
-            max_moment_2: recorded(source, &prefix, "max_moment_2", device),
+            time,
+            moment_1: moment(MOMENT_1, m, Values::Finite),
+            moment_2: moment(MOMENT_2, v, Values::NotNegative),
+            max_moment_2: max_v.map(|max_v| moment(MAX_MOMENT_2, max_v, Values::NotNegative)),
+            parameter_id: record.parameter_id(),
         })
     }
 }
+
+const TIME: &str = "time";
+const MOMENT_1: &str = "moment_1";
+const MOMENT_2: &str = "moment_2";
+const MAX_MOMENT_2: &str = "max_moment_2";

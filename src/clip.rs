@@ -2,9 +2,9 @@ use core::fmt;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
-use crate::parameters::{Place, Sum, Visit, in_full_precision, walk};
+use crate::parameters::{Counted, Place, Sum, Visit, in_full_precision, walk};
 
 /// Added to the norm that the bound is divided by, as in PyTorch.
 const EPSILON: f64 = 1e-6;
@@ -17,11 +17,12 @@ const EPSILON: f64 = 1e-6;
 /// by itself, which turns the direction of the step; this one keeps it
 /// ([On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063),
 /// algorithm 1). The results are those of `torch.nn.utils.clip_grad_norm_`, but for a norm that is
-/// infinite or no number: the gradients are then left as they are. [`try_clip_grad_norm`] makes an
-/// error of it.
+/// infinite or NaN: the gradients are then left as they are. [`try_clip_grad_norm`] makes an error of
+/// it. (A square above 3.4e38 is infinite in f32, so that this happens from gradients of 1.8e19 on.)
 ///
-/// Nothing waits for the device. The norm is one number, in f32, or in f64 where there are
-/// gradients in f64.
+/// A parameter that stands in two places of the module, as tied weights do, counts once. Nothing
+/// waits for the device. The norm is one number, in f32, or in f64 where there are gradients in f64,
+/// squares and all.
 ///
 /// ```
 /// use burn::module::Module;
@@ -43,7 +44,7 @@ const EPSILON: f64 = 1e-6;
 ///
 /// # Panics
 ///
-/// Panics where `max_norm` is not a number greater than 0.
+/// Panics where `max_norm` is NaN or not greater than 0.
 #[track_caller]
 pub fn clip_grad_norm<M: Module>(
     module: &M,
@@ -55,11 +56,11 @@ pub fn clip_grad_norm<M: Module>(
     let finite = norm.clone().is_finite();
     let factor = ((norm.clone() + EPSILON).recip() * max_norm).clamp_max(1.0);
     let factor = factor.ones_like().mask_where(finite, factor);
-    walk(module, &mut Scale { gradients, factor });
+    scale(module, gradients, factor);
     norm
 }
 
-/// [`clip_grad_norm`], with an error for a norm that is infinite or no number. It waits for the
+/// [`clip_grad_norm`], with an error for a norm that is infinite or NaN. It waits for the
 /// device once, to read the norm, and scales only what is to be scaled.
 ///
 /// # Errors
@@ -68,7 +69,7 @@ pub fn clip_grad_norm<M: Module>(
 ///
 /// # Panics
 ///
-/// Panics where `max_norm` is not a number greater than 0.
+/// Panics where `max_norm` is NaN or not greater than 0.
 #[track_caller]
 pub fn try_clip_grad_norm<M: Module>(
     module: &M,
@@ -83,19 +84,19 @@ pub fn try_clip_grad_norm<M: Module>(
     }
     if value + EPSILON > max_norm {
         let factor = (norm + EPSILON).recip() * max_norm;
-        walk(module, &mut Scale { gradients, factor });
+        scale(module, gradients, factor);
     }
     Ok(value)
 }
 
-/// The norm over all gradients is infinite or no number.
+/// The norm over all gradients is infinite or NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NonFiniteNorm {
     norm: f64,
 }
 
 impl NonFiniteNorm {
-    /// The norm: infinite or no number.
+    /// The norm: infinite or NaN.
     pub fn norm(&self) -> f64 {
         self.norm
     }
@@ -123,34 +124,68 @@ fn check(max_norm: f64) {
 
 /// ‖g‖
 fn norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor<1> {
+    let mut precision = Precision {
+        gradients,
+        any_f64: false,
+    };
+    walk(module, &mut precision);
     let mut squares = Squares {
         gradients,
+        in_f64: precision.any_f64,
+        counted: Counted::default(),
         sum: Sum::default(),
     };
     walk(module, &mut squares);
     squares.sum.or_zero(module).sqrt()
 }
 
+struct Precision<'a> {
+    gradients: &'a GradientsParams,
+    any_f64: bool,
+}
+
+impl Visit for Precision<'_> {
+    fn parameter<const D: usize>(&mut self, _place: &Place, parameter: &Param<Tensor<D>>) {
+        let gradient = self.gradients.get::<D>(parameter.id);
+        self.any_f64 |= gradient.is_some_and(|gradient| gradient.dtype() == DType::F64);
+    }
+}
+
 struct Squares<'a> {
     gradients: &'a GradientsParams,
+    in_f64: bool,
+    counted: Counted,
     sum: Sum,
 }
 
 impl Visit for Squares<'_> {
     fn parameter<const D: usize>(&mut self, _place: &Place, parameter: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(parameter.id) {
-            self.sum.add(in_full_precision(gradient).square().sum());
+        let Some(gradient) = self.gradients.get::<D>(parameter.id) else {
+            return;
+        };
+        if !self.counted.is_new(parameter.id) {
+            return;
         }
+        let mut gradient = in_full_precision(gradient);
+        // Widened before it is squared, which may overflow.
+        if self.in_f64 && gradient.device().supports_dtype(DType::F64) {
+            gradient = gradient.cast(DType::F64);
+        }
+        self.sum.add(gradient.square().sum());
     }
 }
 
 struct Scale<'a> {
     gradients: &'a mut GradientsParams,
+    counted: Counted,
     factor: Tensor<1>,
 }
 
 impl Visit for Scale<'_> {
     fn parameter<const D: usize>(&mut self, _place: &Place, parameter: &Param<Tensor<D>>) {
+        if !self.counted.is_new(parameter.id) {
+            return;
+        }
         let Some(gradient) = self.gradients.remove::<D>(parameter.id) else {
             return;
         };
@@ -161,4 +196,14 @@ impl Visit for Scale<'_> {
         let scaled = gradient * factor.reshape([1; D]);
         self.gradients.register(parameter.id, scaled.cast(dtype));
     }
+}
+
+fn scale<M: Module>(module: &M, gradients: &mut GradientsParams, factor: Tensor<1>) {
+    let counted = Counted::default();
+    let mut scale = Scale {
+        gradients,
+        counted,
+        factor,
+    };
+    walk(module, &mut scale);
 }

@@ -14,7 +14,7 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 /// assert_eq!(error.field(), "weight_decay");
 /// assert_eq!(
 ///     error.to_string(),
-///     "weight_decay must be finite and not negative, but is -0.1"
+///     "weight_decay must be at least 0 and finite in f32, but is -0.1"
 /// );
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,14 +55,17 @@ pub(crate) fn in_unit_interval(field: &'static str, value: f64) -> Result<(), Co
     require((0.0..1.0).contains(&value), field, value, requirement)
 }
 
+/// Most parameters are in f32, where a larger number is infinite.
+const LARGEST: f64 = f32::MAX as f64;
+
 pub(crate) fn positive(field: &'static str, value: f64) -> Result<(), ConfigError> {
-    let holds = value > 0.0 && value.is_finite();
-    require(holds, field, value, "finite and greater than 0")
+    let holds = value > 0.0 && value <= LARGEST;
+    require(holds, field, value, "greater than 0 and finite in f32")
 }
 
 pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<(), ConfigError> {
-    let holds = value >= 0.0 && value.is_finite();
-    require(holds, field, value, "finite and not negative")
+    let holds = (0.0..=LARGEST).contains(&value);
+    require(holds, field, value, "at least 0 and finite in f32")
 }
 
 /// Between 0 and the value of a field that has been checked, both included.
@@ -149,6 +152,19 @@ pub(crate) use constructors;
 /// An optimizer that wraps a rule with its way to decay, and the constructors of its configuration.
 macro_rules! optimizer {
     ($config:ident => $optimizer:ident, $state:ident) => {
+        impl $config {
+            /// The bare optimizer, which
+            /// [`ModuleOptimizer::with_group`](burn::optim::ModuleOptimizer::with_group) takes for
+            /// one group of parameters. Gradient clipping is the group's own there.
+            ///
+            /// # Errors
+            ///
+            /// Names the first field that is out of its range.
+            pub fn try_build(&self) -> Result<$optimizer, $crate::ConfigError> {
+                self.rule().check().map($optimizer)
+            }
+        }
+
         $crate::config::constructors!(
             $config => $optimizer,
             burn::optim::ModuleOptimizer,
@@ -162,6 +178,18 @@ macro_rules! optimizer {
         impl burn::optim::Optimizer for $optimizer {
             type State<const D: usize> = $state<D>;
 
+            /// One step of one parameter: the new parameter, and the state for the next step. A
+            /// first step has no state.
+            ///
+            /// The gradient has the parameter's shape and is on its device. Where its precision
+            /// is another, the step is computed in the wider one. What else holds the memory of
+            /// the tensors reads the same after the step as before it.
+            ///
+            /// # Panics
+            ///
+            /// Panics where the learning rate is negative, not finite, or so large that the step
+            /// is not finite in the parameter's precision, and where the gradient's shape or the
+            /// state's is not the parameter's.
             fn step<const D: usize>(
                 &self,
                 lr: burn::optim::LearningRate,

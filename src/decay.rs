@@ -27,7 +27,8 @@ use crate::step;
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(crate = "burn::serde")]
+#[serde(crate = "burn::serde", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum DecayScaling {
     /// `δ = lr · λ`: the habit of PyTorch and Burn.
     #[default]
@@ -37,14 +38,16 @@ pub enum DecayScaling {
     /// line 12, where η_t = lr / max_lr is what the schedule multiplies the base learning rate
     /// with.
     Schedule {
-        /// The base learning rate α: what the scheduler gives where η_t is 1. Finite, greater
-        /// than 0.
+        /// The base learning rate α: what the scheduler gives where η_t is 1. Greater than 0, and
+        /// finite in f32.
         max_lr: f64,
     },
 }
 
 impl DecayScaling {
-    /// The δ of one step: the share of the weight that the decay takes away.
+    /// The δ of one step: the share of the weight that the decay takes away. Nothing is checked
+    /// here; an optimizer's configuration checks λ and `max_lr`.
+    #[must_use]
     pub fn coefficient(&self, lr: f64, weight_decay: f64) -> f64 {
         match self {
             Self::LearningRate => lr * weight_decay,
@@ -88,6 +91,7 @@ impl DecayScaling {
 /// # Panics
 ///
 /// Panics where one of the counts is 0.
+#[must_use]
 #[track_caller]
 pub fn normalized_weight_decay(
     normalized: f64,

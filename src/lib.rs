@@ -1,4 +1,4 @@
-//! Weight decay, done right and fast, for people who train neural networks with
+//! Weight decay that is exact, and fast, for people who train neural networks with
 //! [Burn](https://burn.dev).
 //!
 //! Two families of optimizers, as *Decoupled Weight Decay Regularization* (Loshchilov and Hutter,
@@ -54,15 +54,21 @@
 //!
 //! | feature | backend | form of the step |
 //! | --- | --- | --- |
-//! | `flex` (default) | `burn-flex` | one pass: f32, f64, f16, bf16 |
+//! | `flex` | `burn-flex` | one pass: f32, f64, f16, bf16 |
 //! | `ndarray` | `burn-ndarray` | one pass: f32, f64 |
 //! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` | CubeCL's runtimes | one kernel: what the device has of f32, f64, f16, bf16 |
 //! | – | any other that is on in Burn | portable: Burn's tensor operations |
 //!
-//! With `fusion` (default, as in Burn) the kernel is an operation of Burn's fusion stream, and else
+//! With `fusion` (one of Burn's defaults) the kernel is an operation of Burn's fusion stream, and else
 //! launched at once; nothing waits for the device. Every form gives the same results, up to
 //! rounding. Parameters of half precision are updated in f32, in which their moments are kept.
+//!
+//! No feature is on by default: a backend that is turned on may become Burn's default device, in the
+//! whole program. Name those that are on in `burn`; a step that takes the portable form where a
+//! feature would have a faster one warns once, through [`log`](https://docs.rs/log).
 #![warn(missing_docs)]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adam;
 mod adam_l2;
@@ -71,6 +77,7 @@ mod clip;
 mod config;
 mod decay;
 pub mod guide;
+mod options;
 mod parameters;
 mod penalty;
 mod record;

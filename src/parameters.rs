@@ -1,10 +1,12 @@
 //! A walk over the parameters of a module, with the path that Burn's optimizers know each by, and
 //! sums over them.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor};
 
-/// What is done with each parameter.
+/// What is done with a parameter, at each place that it has in the module.
 pub(crate) trait Visit {
     fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>);
 }
@@ -30,6 +32,17 @@ impl Place {
     /// The type that has the field, as Burn tells it: `Struct:LayerNorm`.
     pub(crate) fn container(&self) -> Option<&str> {
         self.containers.last().map(String::as_str)
+    }
+}
+
+/// The parameters that have been counted: one that stands in two places, as tied weights do, counts
+/// once.
+#[derive(Default)]
+pub(crate) struct Counted(HashSet<ParamId>);
+
+impl Counted {
+    pub(crate) fn is_new(&mut self, id: ParamId) -> bool {
+        self.0.insert(id)
     }
 }
 
@@ -76,6 +89,10 @@ impl Sum {
             (DType::F32, DType::F64) => sum.cast(DType::F64) + term,
             _ => sum + term,
         });
+    }
+
+    pub(crate) fn get(self) -> Option<Tensor<1>> {
+        self.0
     }
 
     /// The sum, or a zero on the module's device.

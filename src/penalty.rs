@@ -2,7 +2,7 @@ use burn::module::{Module, Param, ParamGroup};
 use burn::tensor::Tensor;
 
 use crate::config::{ConfigError, not_negative};
-use crate::parameters::{Place, Sum, Visit, in_full_precision, walk};
+use crate::parameters::{Counted, Place, Sum, Visit, in_full_precision, walk};
 
 /// The L2 penalty as a term of the loss: `λ/2 · Σw²`.
 ///
@@ -11,7 +11,8 @@ use crate::parameters::{Place, Sum, Visit, in_full_precision, walk};
 /// to show the penalty. Do not take both.
 ///
 /// Only parameters that require gradients count: the running statistics of a norm, frozen
-/// parameters and the model on a device without autodiff add nothing.
+/// parameters and the model on a device without autodiff add nothing. A parameter that stands in two
+/// places of the module, as tied weights do, counts once.
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
@@ -22,10 +23,12 @@ use crate::parameters::{Place, Sum, Visit, in_full_precision, walk};
 /// # let model: Linear = LinearConfig::new(4, 2).init(&device);
 /// # let data_loss = Tensor::<1>::zeros([1], &device);
 /// // An elastic net: the sum of the two.
-/// let loss = data_loss + L2Penalty::new(1e-3).of(&model) + L1Penalty::new(1e-5).of(&model);
+/// let loss = L2Penalty::new(1e-3).add_to(data_loss, &model);
+/// let loss = L1Penalty::new(1e-5).add_to(loss, &model);
 /// # loss.backward();
 /// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct L2Penalty(Penalty);
 
 /// The L1 penalty as a term of the loss: `λ · Σ|w|`.
@@ -34,6 +37,7 @@ pub struct L2Penalty(Penalty);
 /// At 0 its gradient counts as 0. What counts as a weight is told as for [`L2Penalty`], and an
 /// elastic net is the sum of the two.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct L1Penalty(Penalty);
 
 macro_rules! penalty {
@@ -43,7 +47,7 @@ macro_rules! penalty {
             ///
             /// # Panics
             ///
-            /// Panics where λ is negative or not finite, with the error of
+            /// Panics where λ is negative or not finite in f32, with the error of
             /// [`try_new`](Self::try_new).
             #[track_caller]
             pub fn new(lambda: f64) -> Self {
@@ -54,7 +58,7 @@ macro_rules! penalty {
             ///
             /// # Errors
             ///
-            /// λ is negative or not finite.
+            /// λ is negative or not finite in f32.
             pub fn try_new(lambda: f64) -> Result<Self, ConfigError> {
                 Penalty::try_new(lambda).map(Self)
             }
@@ -85,9 +89,23 @@ macro_rules! penalty {
             }
 
             /// The penalty for the parameters of `module`: one number, in f32, or in f64 where
-            /// there are parameters in f64.
+            /// there are parameters in f64, on the device of the first that counts. Where none
+            /// does it is 0, on the module's device, or for a module without parameters on the
+            /// default device.
             pub fn of<M: Module>(&self, module: &M) -> Tensor<1> {
-                self.0.of(module, $of_tensor)
+                let sum = self.0.sum(module, $of_tensor);
+                sum.or_zero(module) * self.0.lambda
+            }
+
+            /// The loss with the penalty for the parameters of `module` added to it, on the loss's
+            /// device and in its precision. Where no parameter counts it is the loss as it was.
+            pub fn add_to<M: Module>(&self, loss: Tensor<1>, module: &M) -> Tensor<1> {
+                let Some(sum) = self.0.sum(module, $of_tensor).get() else {
+                    return loss;
+                };
+                let penalty = (sum * self.0.lambda).to_device(&loss.device());
+                let dtype = loss.dtype();
+                loss + penalty.cast(dtype)
             }
         }
     };
@@ -120,14 +138,16 @@ impl Penalty {
         self
     }
 
-    fn of<M: Module>(&self, module: &M, term: Term) -> Tensor<1> {
+    /// Without λ.
+    fn sum<M: Module>(&self, module: &M, term: Term) -> Sum {
         let mut terms = Terms {
             penalty: self,
             term,
+            counted: Counted::default(),
             sum: Sum::default(),
         };
         walk(module, &mut terms);
-        terms.sum.or_zero(module) * self.lambda
+        terms.sum
     }
 }
 
@@ -141,6 +161,7 @@ enum Term {
 struct Terms<'a> {
     penalty: &'a Penalty,
     term: Term,
+    counted: Counted,
     sum: Sum,
 }
 
@@ -149,7 +170,7 @@ impl Visit for Terms<'_> {
         let Penalty { vectors, group, .. } = self.penalty;
         let counts = (*vectors || D > 1) && group.matches(&parameter.id, Some(&place.path()));
         let weight = parameter.val();
-        if !counts || !weight.is_require_grad() {
+        if !counts || !weight.is_require_grad() || !self.counted.is_new(parameter.id) {
             return;
         }
         let weight = in_full_precision(weight);

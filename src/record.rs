@@ -1,25 +1,166 @@
-//! What the optimizers' states share in the way that they are recorded.
+//! How an optimizer's state of one parameter is read from a record, and what is not believed.
+//!
+//! Burn's `load_record` gives a state that cannot be read no way to say so but a panic, or else
+//! starts the parameter afresh without a word.
 
-use burn::optim::StateSource;
-use burn::tensor::{DType, Device, Tensor};
+use core::fmt::Display;
+
+use burn::optim::{StateSource, join_path};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 /// Burn nests what an optimizer remembers in a field of this name.
 pub(crate) const MOMENTUM: &str = "momentum";
 
-/// Takes a tensor out of a record, in the precision that it was recorded in. Burn's derive reads
-/// every tensor into the device's default precision: the moments of an f64 parameter would come
-/// back rounded to f32.
-pub(crate) fn recorded<const D: usize>(
-    source: &mut StateSource,
-    prefix: &str,
+/// What Burn's `ParamId` holds.
+pub(crate) type ParameterId = u64;
+
+/// More steps than anybody takes, and few enough to be counted exactly in f64.
+const LARGEST_TIME: u64 = 1 << 53;
+
+/// What the record holds of one parameter.
+pub(crate) struct Record<'a> {
+    /// Burn's prefix is the parameter's id.
+    parameter: &'a str,
+    prefix: String,
+    source: &'a mut StateSource,
+    device: &'a Device,
+}
+
+/// What the values of a moment may be.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Values {
+    Finite,
+    /// Or infinite: an overflow.
+    NotNegative,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn new(parameter: &'a str, source: &'a mut StateSource, device: &'a Device) -> Self {
+        Self {
+            parameter,
+            prefix: join_path(parameter, MOMENTUM),
+            source,
+            device,
+        }
+    }
+
+    pub(crate) fn parameter_id(&self) -> Option<ParameterId> {
+        self.parameter.parse().ok()
+    }
+
+    /// Whether there is a scalar, and where it is a whole number of 0 or more, that one.
+    pub(crate) fn scalar(&mut self, leaf: &str) -> Option<Option<u64>> {
+        let scalar = self.source.take_scalar(&self.prefix, leaf)?;
+        Some(scalar.try_into().ok())
+    }
+
+    pub(crate) fn tensor<const D: usize>(&mut self, leaf: &str) -> Option<TensorData> {
+        let data = self.source.take_tensor(&self.prefix, leaf)?;
+        let rank = data.shape().num_dims();
+        if rank != D {
+            self.refuse(
+                leaf,
+                format!("is of rank {rank}, but the parameter of rank {D}"),
+            );
+        }
+        Some(data)
+    }
+
+    /// The number of steps that were taken.
+    pub(crate) fn time(&self, recorded: Option<Option<u64>>) -> usize {
+        let time = self.required("time", recorded);
+        time.filter(|time| (1..=LARGEST_TIME).contains(time))
+            .and_then(|time| time.try_into().ok())
+            .unwrap_or_else(|| self.refuse("time", "must be a whole number from 1 to 2⁵³"))
+    }
+
+    pub(crate) fn required<T>(&self, leaf: &str, recorded: Option<T>) -> T {
+        recorded.unwrap_or_else(|| self.refuse(leaf, "is missing"))
+    }
+
+    /// In the precision that it was recorded in. Burn's derive reads every tensor into the device's
+    /// default precision: the moments of an f64 parameter would come back rounded to f32.
+    pub(crate) fn moment<const D: usize>(
+        &mut self,
+        leaf: &str,
+        data: TensorData,
+        shape: &Shape,
+        allowed: Values,
+    ) -> Tensor<D> {
+        let dtype = data.dtype();
+        if !dtype.is_float() {
+            self.refuse(leaf, format!("is in {dtype:?}, not in floating point"));
+        }
+        let found = data.shape();
+        if found != shape {
+            self.refuse(
+                leaf,
+                format!("has the shape {found}, but the first {shape}"),
+            );
+        }
+        let right = |value: &f64| match allowed {
+            Values::Finite => value.is_finite(),
+            Values::NotNegative => *value >= 0.0,
+        };
+        if let Some(value) = data.iter::<f64>().find(|value| !right(value)) {
+            self.refuse(leaf, format!("holds {value}"));
+        }
+        let device = device_with(dtype, self.device);
+        let dtype = if device.supports_dtype(dtype) {
+            dtype
+        } else {
+            DType::F32
+        };
+        Tensor::from_data(data, (&device, dtype))
+    }
+
+    pub(crate) fn warn_of_fresh_start(&self) {
+        log::warn!(
+            "the record holds no state of this optimizer for parameter {}, which starts afresh",
+            self.parameter
+        );
+    }
+
+    fn refuse(&self, leaf: &str, what: impl Display) -> ! {
+        panic!(
+            "the optimizer's record of parameter {}: {MOMENTUM}.{leaf} {what}",
+            self.parameter
+        )
+    }
+}
+
+/// A device for a tensor that Burn moves to its parameter's at the next step: the one that Burn
+/// reads records onto, or, where that one lacks the precision, a CPU's.
+#[allow(
+    deprecated,
+    reason = "Burn deprecates the ndarray backend, and keeps it"
+)]
+fn device_with(dtype: DType, device: &Device) -> Device {
+    let others: [Device; _] = [
+        #[cfg(feature = "flex")]
+        Device::flex(),
+        #[cfg(feature = "ndarray")]
+        Device::ndarray(),
+    ];
+    core::iter::once(device)
+        .chain(&others)
+        .find(|device| device.supports_dtype(dtype))
+        .unwrap_or(device)
+        .clone()
+}
+
+/// # Panics
+///
+/// Panics where a recorded moment is not of the parameter's shape.
+pub(crate) fn check_shape<const D: usize>(
     leaf: &str,
-    device: &Device,
-) -> Option<Tensor<D>> {
-    let data = source.take_tensor(prefix, leaf)?;
-    let dtype = if device.supports_dtype(data.dtype()) {
-        data.dtype()
-    } else {
-        DType::F32
-    };
-    Some(Tensor::from_data(data, (device, dtype)))
+    moment: &Tensor<D>,
+    parameter: &Tensor<D>,
+    id: Option<ParameterId>,
+) {
+    let (shape, expected) = (moment.shape(), parameter.shape());
+    if shape != expected {
+        let of = id.map_or("a parameter".into(), |id| format!("parameter {id}"));
+        panic!("the state of {of}: {leaf} has the shape {shape}, but the parameter {expected}");
+    }
 }

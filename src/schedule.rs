@@ -2,6 +2,7 @@ use burn::config::Config;
 use burn::optim::LearningRate;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::lr_scheduler::{LrScheduler, LrSchedulerRecord};
+use burn::serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, at_least_one, constructors, positive, within};
 
@@ -22,22 +23,31 @@ use crate::config::{ConfigError, at_least_one, constructors, positive, within};
 ///     .with_steps_per_epoch(938)
 ///     .init();
 /// ```
-#[derive(Config, Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", deny_unknown_fields)]
+#[must_use]
+#[non_exhaustive]
 pub struct CosineWarmRestartsLrSchedulerConfig {
-    /// η_max, which every cycle starts with. Finite and greater than 0.
+    /// η_max, which every cycle starts with. Greater than 0, and finite in f32.
     pub max_lr: LearningRate,
     /// T₀, the length of the first cycle in epochs. At least 1.
     pub first_cycle: usize,
     /// η_min, which every cycle falls to. At least 0, at most `max_lr`.
-    #[config(default = 0.0)]
+    #[serde(default)]
     pub min_lr: LearningRate,
     /// T_mult: how many times as long as the one before it a cycle is. At least 1.
-    #[config(default = 1)]
+    #[serde(default = "one")]
     pub cycle_factor: usize,
     /// The length of an epoch in steps; with 1, `first_cycle` counts steps. At least 1.
-    #[config(default = 1)]
+    #[serde(default = "one")]
     pub steps_per_epoch: usize,
 }
+
+fn one() -> usize {
+    1
+}
+
+impl Config for CosineWarmRestartsLrSchedulerConfig {}
 
 /// The cosine schedule with warm restarts.
 ///
@@ -53,7 +63,7 @@ pub struct CosineWarmRestartsLrSchedulerConfig {
 /// fraction of the epoch.
 ///
 /// Configured by [`CosineWarmRestartsLrSchedulerConfig`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CosineWarmRestartsLrScheduler {
     max_lr: f64,
     min_lr: f64,
@@ -65,6 +75,35 @@ pub struct CosineWarmRestartsLrScheduler {
 }
 
 impl CosineWarmRestartsLrSchedulerConfig {
+    /// Cycles of `first_cycle` steps each, from `max_lr` to 0.
+    pub fn new(max_lr: LearningRate, first_cycle: usize) -> Self {
+        Self {
+            max_lr,
+            first_cycle,
+            min_lr: 0.0,
+            cycle_factor: 1,
+            steps_per_epoch: 1,
+        }
+    }
+
+    /// η_min, which every cycle falls to. Default: 0.
+    pub fn with_min_lr(mut self, min_lr: LearningRate) -> Self {
+        self.min_lr = min_lr;
+        self
+    }
+
+    /// T_mult: how many times as long as the one before it a cycle is. Default: 1.
+    pub fn with_cycle_factor(mut self, cycle_factor: usize) -> Self {
+        self.cycle_factor = cycle_factor;
+        self
+    }
+
+    /// The length of an epoch in steps. Default: 1, with which `first_cycle` counts steps.
+    pub fn with_steps_per_epoch(mut self, steps_per_epoch: usize) -> Self {
+        self.steps_per_epoch = steps_per_epoch;
+        self
+    }
+
     /// The bare scheduler, for one group of a `ModuleLrScheduler`.
     ///
     /// # Errors
@@ -111,7 +150,7 @@ impl CosineWarmRestartsLrScheduler {
 impl LrScheduler for CosineWarmRestartsLrScheduler {
     fn step(&mut self) -> LearningRate {
         let (since, length) = self.place();
-        self.step += 1;
+        self.step = self.step.saturating_add(1);
         let turn = core::f64::consts::PI * since as f64 / length as f64;
         self.min_lr + (self.max_lr - self.min_lr) * (1.0 + turn.cos()) / 2.0
     }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::config::{ConfigError, in_unit_interval};
 use crate::decay::Decay;
-use crate::record::{MOMENTUM, recorded};
+use crate::record::{MOMENTUM, ParameterId, Record, Values, check_shape};
 use crate::step::{self, Coefficients};
 
 /// SGD with one of the two ways to decay.
@@ -33,7 +33,10 @@ impl Sgd {
         gradient: Tensor<D>,
         state: Option<SgdState<D>>,
     ) -> (Tensor<D>, Option<SgdState<D>>) {
-        let velocity = state.map(|state| state.velocity);
+        let velocity = state.map(|state| {
+            check_shape(VELOCITY, &state.velocity, &parameter, state.parameter_id);
+            state.velocity
+        });
         let coefficients = Coefficients {
             decay: self.decay.at(lr, D),
             step_size: lr,
@@ -42,7 +45,11 @@ impl Sgd {
         if self.momentum.is_some() {
             let (parameter, [velocity]) =
                 step::step(parameter, gradient, [velocity], &coefficients);
-            (parameter, Some(SgdState { velocity }))
+            let state = SgdState {
+                velocity,
+                parameter_id: None,
+            };
+            (parameter, Some(state))
         } else {
             let (parameter, []) = step::step(parameter, gradient, [], &coefficients);
             (parameter, None)
@@ -72,9 +79,16 @@ impl Sgd {
 /// It is recorded under the name that Burn's own `Sgd` uses (`momentum.velocity`), so that a
 /// checkpoint of one resumes in the other. The velocity is of the parameter's shape and keeps the
 /// precision it was recorded in.
+///
+/// A record is looked at while it is read. Where it holds no velocity for a parameter, that
+/// parameter starts afresh, and `log` is warned. A velocity that cannot be right (not of the
+/// parameter's shape, not in floating point, with values that are not finite) is a panic that names
+/// the parameter.
 #[derive(Debug, Clone)]
 pub struct SgdState<const D: usize> {
     velocity: Tensor<D>,
+    /// The id in the record that it was read from.
+    parameter_id: Option<ParameterId>,
 }
 
 impl<const D: usize> SgdState<D> {
@@ -86,21 +100,30 @@ impl<const D: usize> SgdState<D> {
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
             velocity: self.velocity.to_device(device),
+            ..self
         }
     }
 }
 
-/// By hand, since Burn's derive does not keep the velocity's precision.
+/// By hand: Burn's derive neither keeps the velocity's precision nor looks at what it reads.
 impl<const D: usize> RecordState for SgdState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
-        out.push_tensor(&prefix, "velocity", self.velocity.to_data());
+        out.push_tensor(&prefix, VELOCITY, self.velocity.to_data());
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
-        let prefix = join_path(prefix, MOMENTUM);
+        let mut record = Record::new(prefix, source, device);
+        let Some(velocity) = record.tensor::<D>(VELOCITY) else {
+            record.warn_of_fresh_start();
+            return None;
+        };
+        let shape = velocity.shape().clone();
         Some(Self {
-            velocity: recorded(source, &prefix, "velocity", device)?,
+            velocity: record.moment(VELOCITY, velocity, &shape, Values::Finite),
+            parameter_id: record.parameter_id(),
         })
     }
 }
+
+const VELOCITY: &str = "velocity";

@@ -1,35 +1,23 @@
-use burn::config::Config;
-use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::momentum::MomentumConfig;
-
-use crate::config::{ConfigError, optimizer};
-use crate::decay::{Coupling, Decay};
+use crate::config::optimizer;
+use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
 
-/// Configuration of [`SgdL2`].
-///
-/// ```
-/// use burn::optim::momentum::MomentumConfig;
-/// use burn_decay::SgdL2Config;
-///
-/// let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
-/// let optimizer = SgdL2Config::new()
-///     .with_l2_penalty(5e-4)
-///     .with_momentum(Some(momentum))
-///     .init();
-/// ```
-#[derive(Config, Debug)]
-pub struct SgdL2Config {
-    /// λ, the coefficient of the penalty `λ/2·‖θ‖²`. Finite and not negative.
-    #[config(default = 1e-4)]
-    pub l2_penalty: f64,
-    /// Momentum μ and dampening, both in [0, 1), and whether Nesterov's look-ahead is taken.
-    pub momentum: Option<MomentumConfig>,
-    /// Whether parameters of rank 0 and 1 (biases, the scales of norms) are penalized too.
-    #[config(default = true)]
-    pub decay_vectors: bool,
-    /// Clipping of each parameter's gradient, before the penalty is added.
-    pub grad_clipping: Option<GradientClippingConfig>,
+config! {
+    /// Configuration of [`SgdL2`].
+    ///
+    /// ```
+    /// use burn::optim::momentum::MomentumConfig;
+    /// use burn_decay::SgdL2Config;
+    ///
+    /// let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
+    /// let optimizer = SgdL2Config::new()
+    ///     .with_l2_penalty(5e-4)
+    ///     .with_momentum(Some(momentum))
+    ///     .init();
+    /// ```
+    ///
+    /// A configuration that Burn's own `SgdConfig` saved loads with the same meaning.
+    pub struct SgdL2Config: sgd coupled;
 }
 
 /// Stochastic gradient descent with the L2 penalty coupled into the gradient.
@@ -45,7 +33,8 @@ pub struct SgdL2Config {
 /// two differ. See
 /// [Decoupled Weight Decay Regularization](https://arxiv.org/abs/1711.05101), proposition 1 and
 /// algorithm 1 with the part for L2 regularization. The learning rate is outside of the velocity, as
-/// in PyTorch and Burn; the paper has it inside, which is the same while it is constant.
+/// in PyTorch and Burn; the paper has it inside, which is the same while it is constant. What
+/// dampening does to Nesterov's look-ahead stands with [`SgdW`](crate::SgdW).
 ///
 /// It takes the place of `burn::optim::Sgd` with `WeightDecayConfig`, and resumes from its
 /// checkpoints. Parameters of half precision are updated in f32, in which their velocity is kept.
@@ -55,23 +44,10 @@ pub struct SgdL2Config {
 pub struct SgdL2(Sgd);
 
 impl SgdL2Config {
-    /// The bare optimizer, which [`ModuleOptimizer::with_group`](burn::optim::ModuleOptimizer::with_group) takes for one group of
-    /// parameters. Gradient clipping is the group's own there.
-    ///
-    /// # Errors
-    ///
-    /// Names the first field that is out of its range.
-    pub fn try_build(&self) -> Result<SgdL2, ConfigError> {
-        let sgd = Sgd {
-            momentum: self.momentum.clone(),
-            decay: Decay {
-                coupling: Coupling::L2 {
-                    penalty: self.l2_penalty,
-                },
-                vectors: self.decay_vectors,
-            },
-        };
-        Ok(SgdL2(sgd.check()?))
+    /// PyTorch's defaults for `torch.optim.SGD`: no penalty, no momentum. Momentum is undampened
+    /// there: `MomentumConfig::new().with_dampening(0.0)`.
+    pub fn torch() -> Self {
+        Self::new().with_l2_penalty(0.0)
     }
 }
 

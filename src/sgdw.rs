@@ -1,38 +1,22 @@
-use burn::config::Config;
-use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::momentum::MomentumConfig;
-
-use crate::config::{ConfigError, optimizer};
-use crate::decay::{Coupling, Decay, DecayScaling};
+use crate::config::optimizer;
+use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
 
-/// Configuration of [`SgdW`].
-///
-/// ```
-/// use burn::optim::momentum::MomentumConfig;
-/// use burn_decay::{DecayScaling, SgdWConfig};
-///
-/// let optimizer = SgdWConfig::new()
-///     .with_weight_decay(1e-4)
-///     .with_decay_scaling(DecayScaling::Schedule { max_lr: 0.1 })
-///     .with_momentum(Some(MomentumConfig::new().with_nesterov(true)))
-///     .init();
-/// ```
-#[derive(Config, Debug)]
-pub struct SgdWConfig {
-    /// λ, the coefficient of the decay. Finite and not negative.
-    #[config(default = 1e-4)]
-    pub weight_decay: f64,
-    /// What scales the decay: the learning rate, or the schedule alone.
-    #[config(default = "DecayScaling::LearningRate")]
-    pub decay_scaling: DecayScaling,
-    /// Momentum μ and dampening, both in [0, 1), and whether Nesterov's look-ahead is taken.
-    pub momentum: Option<MomentumConfig>,
-    /// Whether parameters of rank 0 and 1 (biases, the scales of norms) decay too.
-    #[config(default = true)]
-    pub decay_vectors: bool,
-    /// Clipping of each parameter's gradient, before the velocity sees it.
-    pub grad_clipping: Option<GradientClippingConfig>,
+config! {
+    /// Configuration of [`SgdW`].
+    ///
+    /// ```
+    /// use burn::optim::momentum::MomentumConfig;
+    /// use burn_decay::{DecayScaling, SgdWConfig};
+    ///
+    /// let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
+    /// let optimizer = SgdWConfig::new()
+    ///     .with_weight_decay(1e-4)
+    ///     .with_decay_scaling(DecayScaling::Schedule { max_lr: 0.1 })
+    ///     .with_momentum(Some(momentum.with_nesterov(true)))
+    ///     .init();
+    /// ```
+    pub struct SgdWConfig: sgd decoupled;
 }
 
 /// Stochastic gradient descent with decoupled weight decay.
@@ -49,6 +33,11 @@ pub struct SgdWConfig {
 /// learning rate is outside of the velocity, as in PyTorch and Burn; the paper has it inside, which
 /// is the same while it is constant.
 ///
+/// Nesterov's look-ahead is meant for a velocity without dampening, and PyTorch refuses the two
+/// together. Burn has them, and so has this: `g + μv` then weighs the newest gradient with
+/// `1 + μ·(1-dampening)` and the older ones with a dampened sum, so that the step is shorter than
+/// Nesterov's by up to the dampening.
+///
 /// Its state is that of `burn::optim::Sgd`, whose checkpoints it resumes from. Parameters of half
 /// precision are updated in f32, in which their velocity is kept.
 ///
@@ -57,25 +46,10 @@ pub struct SgdWConfig {
 pub struct SgdW(Sgd);
 
 impl SgdWConfig {
-    /// The bare optimizer, which [`ModuleOptimizer::with_group`](burn::optim::ModuleOptimizer::with_group) takes for one group of
-    /// parameters. Gradient clipping is the group's own there.
-    ///
-    /// # Errors
-    ///
-    /// Names the first field that is out of its range.
-    pub fn try_build(&self) -> Result<SgdW, ConfigError> {
-        let sgd = Sgd {
-            momentum: self.momentum.clone(),
-            decay: Decay {
-                coupling: Coupling::Decoupled {
-                    weight_decay: self.weight_decay,
-                    scaling: self.decay_scaling,
-                    cautious: false,
-                },
-                vectors: self.decay_vectors,
-            },
-        };
-        Ok(SgdW(sgd.check()?))
+    /// PyTorch's defaults for `torch.optim.SGD`: no decay, no momentum. Momentum is undampened
+    /// there: `MomentumConfig::new().with_dampening(0.0)`.
+    pub fn torch() -> Self {
+        Self::new().with_weight_decay(0.0)
     }
 }
 

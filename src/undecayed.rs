@@ -27,7 +27,8 @@ use crate::parameters::{Place, Visit, walk};
 ///     .init()
 ///     .with_group(undecayed, config.with_weight_decay(0.0).build(), None);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
+#[must_use]
 pub struct Undecayed {
     embeddings: bool,
 }

@@ -1,8 +1,8 @@
-//! The digits, and where they come from.
+//! The digits of MNIST, out of its four IDX files.
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const SIDE: usize = 28;
 pub const CLASSES: usize = 10;
 
+/// Where the files are: a subset of MNIST in the program itself, or all of it in a folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Data {
@@ -26,7 +27,7 @@ impl From<&str> for Data {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Digit {
     pub pixels: [u8; SIDE * SIDE],
     pub label: u8,
@@ -34,12 +35,10 @@ pub struct Digit {
 
 /// A pixel as a number of mean 0 and variance 1 over all of MNIST.
 pub fn normalize(pixel: u8) -> f32 {
-    const MEAN: f32 = 0.1307;
-    const DEVIATION: f32 = 0.3081;
-    (f32::from(pixel) / 255.0 - MEAN) / DEVIATION
+    (f32::from(pixel) / 255.0 - 0.1307) / 0.3081
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Digits {
     pub train: Vec<Digit>,
     pub test: Vec<Digit>,
@@ -47,234 +46,67 @@ pub struct Digits {
 
 impl Digits {
     pub fn load(data: &Data) -> Result<Self, String> {
-        match data {
-            Data::Embedded => Self::embedded(),
-            Data::Folder(folder) => Ok(Self {
-                train: from_folder(folder, "train")?,
-                test: from_folder(folder, "t10k")?,
-            }),
-        }
-    }
-
-    fn embedded() -> Result<Self, String> {
         macro_rules! file {
-            ($name:literal) => {
-                File {
-                    name: $name.into(),
-                    bytes: unpack($name, include_bytes!(concat!("data/", $name)))?,
-                }
-            };
+            ($name:literal) => {{
+                let embedded = include_bytes!(concat!("data/", $name, ".gz"));
+                read(data, $name, embedded)?
+            }};
         }
-        Ok(Self {
-            train: digits(
-                &file!("train-images-idx3-ubyte.gz"),
-                &file!("train-labels-idx1-ubyte.gz"),
-            )?,
-            test: digits(
-                &file!("t10k-images-idx3-ubyte.gz"),
-                &file!("t10k-labels-idx1-ubyte.gz"),
-            )?,
-        })
+        let images = file!("train-images-idx3-ubyte");
+        let train = digits(images, file!("train-labels-idx1-ubyte"))?;
+        let images = file!("t10k-images-idx3-ubyte");
+        let test = digits(images, file!("t10k-labels-idx1-ubyte"))?;
+        Ok(Self { train, test })
     }
 }
 
-/// An unpacked IDX file, and what to call it in an error.
-struct File {
-    name: String,
-    bytes: Vec<u8>,
-}
+/// A file's name, and its contents.
+type File<'a> = (&'a str, Vec<u8>);
 
-fn from_folder(folder: &Path, split: &str) -> Result<Vec<Digit>, String> {
-    let file = |kind: &str| {
-        let plain = folder.join(format!("{split}-{kind}-ubyte"));
-        let packed = folder.join(format!("{split}-{kind}-ubyte.gz"));
-        let path = [&plain, &packed].into_iter().find(|path| path.exists());
-        let path = path.ok_or(format!(
-            "{}: not there, with or without .gz",
-            plain.display()
-        ))?;
-        let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| format!("{name}: {error}"))?;
-        Ok::<_, String>(File {
-            bytes: unpack(&name, &bytes)?,
-            name,
-        })
+fn read<'a>(data: &Data, name: &'a str, embedded: &[u8]) -> Result<File<'a>, String> {
+    let failed = |error| format!("--data: {name}: {error}");
+    let bytes = match data {
+        Data::Embedded => embedded.to_vec(),
+        Data::Folder(folder) => fs::read(folder.join(name))
+            .or_else(|_| fs::read(folder.join(name).with_extension("gz")))
+            .map_err(failed)?,
     };
-    digits(&file("images-idx3")?, &file("labels-idx1")?)
-}
-
-fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    const GZIP: [u8; 2] = [0x1f, 0x8b];
-    if !bytes.starts_with(&GZIP) {
-        return Ok(bytes.to_vec());
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok((name, bytes));
     }
     let mut unpacked = Vec::new();
-    let read = GzDecoder::new(bytes).read_to_end(&mut unpacked);
-    read.map_err(|error| format!("{name}: damaged gzip: {error}"))?;
-    Ok(unpacked)
+    let read = GzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked);
+    read.map_err(failed).map(|_| (name, unpacked))
 }
 
-fn digits(images: &File, labels: &File) -> Result<Vec<Digit>, String> {
-    let (image_sizes, pixels) = idx::<3>(images)?;
-    let ([label_count], label_bytes) = idx::<1>(labels)?;
-    let [count, height, width] = image_sizes;
-    if (height, width) != (SIDE, SIDE) {
-        return Err(format!(
-            "{}: images of {height} × {width}, not 28 × 28",
-            images.name
-        ));
-    }
-    if count != label_count {
-        return Err(format!(
-            "{} has {count} images, but {} has {label_count} labels",
-            images.name, labels.name
-        ));
-    }
-    if count == 0 {
-        return Err(format!("{}: no images", images.name));
-    }
-    let (images, _) = pixels.as_chunks();
-    let digits = images.iter().zip(label_bytes).map(|(pixels, &label)| {
-        if usize::from(label) < CLASSES {
-            Ok(Digit {
-                pixels: *pixels,
-                label,
-            })
-        } else {
-            Err(format!(
-                "{}: a label of {label}, not of 0 to 9",
-                labels.name
-            ))
-        }
-    });
-    digits.collect()
-}
-
-/// The sizes and the data of an IDX file of bytes with `D` dimensions.
-fn idx<const D: usize>(file: &File) -> Result<([usize; D], &[u8]), String> {
-    let name = &file.name;
-    let magic = 0x0800 + D as u32;
-    let (words, _) = file.bytes.as_chunks::<4>();
-    let found = words.first().copied().map(u32::from_be_bytes);
-    if found != Some(magic) {
-        let found = found.map_or("nothing".into(), |found| format!("{found:#010x}"));
-        return Err(format!(
-            "{name}: starts with {found}, not with {magic:#010x}"
-        ));
-    }
-    let Some(sizes) = words.get(1..=D) else {
-        return Err(format!("{name}: truncated in its header"));
+/// What is in two IDX files, after headers that say how much it is.
+fn digits(images: File, labels: File) -> Result<Vec<Digit>, String> {
+    let count = labels.1.len().saturating_sub(8);
+    let damaged = |name| format!("--data: {name}: damaged, or not for {count} digits");
+    let header = |sizes: &[usize]| {
+        let bytes = sizes.iter().map(|&size| (size as u32).to_be_bytes());
+        bytes.flatten().collect::<Vec<_>>()
     };
-    let sizes: [usize; D] = core::array::from_fn(|d| u32::from_be_bytes(sizes[d]) as usize);
-    let data = &file.bytes[4 * (D + 1)..];
-    let expected = sizes
-        .iter()
-        .try_fold(1usize, |product, size| product.checked_mul(*size));
-    if expected != Some(data.len()) {
-        let expected = expected.map_or("too many".into(), |expected| expected.to_string());
-        return Err(format!(
-            "{name}: {} bytes of data, but its header says {expected}",
-            data.len()
-        ));
-    }
-    Ok((sizes, data))
-}
-
-/// The value of `f`, or, where it panics, one line that says of what.
-pub fn without_panicking<T>(of: &str, f: impl FnOnce() -> T) -> Result<T, String> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    std::panic::set_hook(hook);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("{of}: {}", text.unwrap_or("failed"))
-    })
+    let classes = labels.1.strip_prefix(&*header(&[0x801, count]));
+    let classes = classes.filter(|classes| count > 0 && classes.iter().all(|&class| class < 10));
+    let classes = classes.ok_or_else(|| damaged(labels.0))?;
+    let pixels = images.1.strip_prefix(&*header(&[0x803, count, SIDE, SIDE]));
+    let pixels = pixels.filter(|pixels| pixels.len() == count * SIDE * SIDE);
+    let (pixels, _) = pixels.ok_or_else(|| damaged(images.0))?.as_chunks();
+    let digit = |(&pixels, &label)| Digit { pixels, label };
+    Ok(pixels.iter().zip(classes).map(digit).collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(name: &str, header: &[u32], data: &[u8]) -> File {
-        let header = header.iter().flat_map(|word| word.to_be_bytes());
-        File {
-            name: name.into(),
-            bytes: header.chain(data.iter().copied()).collect(),
-        }
-    }
-
-    fn images(count: u32, data: usize) -> File {
-        file("images", &[0x803, count, 28, 28], &vec![7; data])
-    }
-
-    fn labels(count: u32, data: &[u8]) -> File {
-        file("labels", &[0x801, count], data)
-    }
-
-    #[test]
-    fn the_embedded_subset_is_whole() {
-        let digits = Digits::embedded().unwrap();
-        assert_eq!((digits.train.len(), digits.test.len()), (10_000, 2_000));
-        for label in 0..10 {
-            assert!(
-                digits
-                    .test
-                    .iter()
-                    .filter(|digit| digit.label == label)
-                    .count()
-                    > 150
-            );
-        }
-    }
-
-    #[test]
-    fn damage_is_named() {
-        let good = || (images(2, 2 * 784), labels(2, &[1, 9]));
-        let read = |images: File, labels: File| digits(&images, &labels).map(|digits| digits.len());
-        assert_eq!(read(good().0, good().1), Ok(2));
-
-        let error = |images, labels| read(images, labels).unwrap_err();
-        let wrong = file("images", &[0x801, 2], &[0, 0]);
-        assert_eq!(
-            error(wrong, good().1),
-            "images: starts with 0x00000801, not with 0x00000803"
-        );
-        let empty = file("labels", &[], &[]);
-        assert_eq!(
-            error(good().0, empty),
-            "labels: starts with nothing, not with 0x00000801"
-        );
-        let cut = file("images", &[0x803, 2], &[]);
-        assert_eq!(error(cut, good().1), "images: truncated in its header");
-        let cut = images(2, 1000);
-        assert_eq!(
-            error(cut, good().1),
-            "images: 1000 bytes of data, but its header says 1568"
-        );
-        let large = file("images", &[0x803, u32::MAX, u32::MAX, u32::MAX], &[]);
-        assert_eq!(
-            error(large, good().1),
-            "images: 0 bytes of data, but its header says too many"
-        );
-        let other = labels(3, &[1, 2, 3]);
-        assert_eq!(
-            error(good().0, other),
-            "images has 2 images, but labels has 3 labels"
-        );
-        let other = labels(2, &[1, 10]);
-        assert_eq!(
-            error(good().0, other),
-            "labels: a label of 10, not of 0 to 9"
-        );
-        let small = file("images", &[0x803, 2, 1, 1], &[0, 0]);
-        assert_eq!(
-            error(small, good().1),
-            "images: images of 1 × 1, not 28 × 28"
-        );
-        assert_eq!(error(images(0, 0), labels(0, &[])), "images: no images");
-        let error = unpack("packed", &[0x1f, 0x8b, 8, 0, 1]).unwrap_err();
-        assert!(error.starts_with("packed: damaged gzip"), "{error}");
-    }
+#[test]
+fn a_damaged_file_is_named() {
+    let mut images = vec![0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28];
+    images.extend([7; SIDE * SIDE]);
+    let read = |cut: usize, label: u8| {
+        let labels = vec![0, 0, 8, 1, 0, 0, 0, 1, label];
+        digits(("images", images[cut..].to_vec()), ("labels", labels)).map(|digits| digits.len())
+    };
+    assert_eq!(read(0, 9), Ok(1));
+    assert!(read(0, 10).is_err_and(|error| error.contains("labels: damaged")));
+    assert!(read(1, 9).is_err_and(|error| error.contains("images: damaged")));
 }

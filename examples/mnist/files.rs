@@ -1,20 +1,16 @@
 //! Files that are whole or not there.
 
-use std::fs;
+use std::fmt::Display;
 use std::path::Path;
 
 /// Lets `write` fill a file beside `path`, which then takes its place: no half of it is ever seen.
-pub fn write_whole<E: core::fmt::Display>(
+pub fn write_whole<E: Display>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), String> {
-    let failed = |error: String| format!("{}: {error}", path.display());
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let unfinished = path.with_file_name(format!(".{name}"));
-    let unfinished = unfinished.with_extension(path.extension().unwrap_or_default());
-    write(&unfinished).map_err(|error| failed(error.to_string()))?;
-    fs::rename(&unfinished, path).map_err(|error| failed(error.to_string()))
+    let failed = |error: &dyn Display| format!("{}: {error}", path.display());
+    let name = path.file_name().unwrap_or_default().display();
+    let unfinished = path.with_file_name(format!("unfinished-{name}"));
+    write(&unfinished).map_err(|error| failed(&error))?;
+    std::fs::rename(&unfinished, path).map_err(|error| failed(&error))
 }

@@ -1,59 +1,38 @@
 //! A line an epoch, where there is no terminal for Burn's TUI.
 
-use std::collections::HashMap;
-
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
-use burn::train::metric::{MetricDefinition, MetricId, NumericEntry};
-use burn::train::renderer::{
-    EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
-    MetricsRendererTraining,
-};
+use burn::train::metric::{MetricDefinition, NumericEntry};
+use burn::train::renderer::*;
 
+/// Loss and accuracy of the epoch: of the training images, then of the test images.
 #[derive(Default)]
-pub struct Lines {
-    label: String,
-    epochs: usize,
-    names: HashMap<MetricId, String>,
-    values: Vec<String>,
-}
-
-impl Lines {
-    fn collect(&mut self, split: &str, state: MetricState) {
-        if let MetricState::Numeric(entry, Some(NumericEntry::Final(value))) = state {
-            let name = self.names.get(&entry.metric_id).map_or("", String::as_str);
-            self.values
-                .push(format!("{split} {} {value:.4}", name.to_lowercase()));
-        }
-    }
-}
+pub struct Lines(Vec<f64>);
 
 impl MetricsRendererTraining for Lines {
     fn update_train(&mut self, state: MetricState) {
-        self.collect("train", state);
+        if let MetricState::Numeric(_, Some(NumericEntry::Final(value))) = state {
+            self.0.push(value);
+        }
     }
-
     fn update_valid(&mut self, state: MetricState) {
-        self.collect("test", state);
+        self.update_train(state);
     }
 }
 
 impl TrainingProgressLogger for Lines {
     fn start(&mut self, epochs: usize, _: usize, _: Option<usize>, label: Option<&str>) {
-        self.epochs = epochs;
-        self.label = label.unwrap_or("training").to_owned();
+        println!(
+            "\n{}, {epochs} epochs: loss and accuracy",
+            label.unwrap_or_default()
+        );
     }
-
     fn update_epoch(&mut self, epoch: usize) {
-        let Self {
-            label,
-            epochs,
-            values,
-            ..
-        } = self;
-        println!("{label:8} epoch {epoch:2}/{epochs}  {}", values.join("  "));
-        values.clear();
+        if let [loss, accuracy, test_loss, test_accuracy] = self.0[..] {
+            print!("{epoch:4}  train {loss:.4} {accuracy:6.2} %");
+            println!("  test {test_loss:.4} {test_accuracy:6.2} %");
+        }
+        self.0.clear();
     }
-
     fn start_split(&mut self, _: &str, _: usize) {}
     fn update_split(&mut self, _: usize) {}
     fn end_split(&mut self) {}
@@ -62,11 +41,7 @@ impl TrainingProgressLogger for Lines {
 }
 
 impl MetricsRenderer for Lines {
-    fn register_metric(&mut self, definition: MetricDefinition) {
-        self.names
-            .insert(definition.metric_id, definition.name.to_string());
-    }
-
+    fn register_metric(&mut self, _: MetricDefinition) {}
     fn manual_close(&mut self) {}
 }
 

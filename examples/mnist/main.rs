@@ -1,4 +1,5 @@
-//! Trains an MNIST classifier under the L2 penalty and under decoupled weight decay.
+//! Trains an MNIST classifier under the L2 penalty and under decoupled weight decay, and measures
+//! what each does to the weights. The heart of it is training.rs.
 //!
 //! ```text
 //! cargo run --release --example mnist
@@ -6,148 +7,69 @@
 //! ```
 
 mod batches;
+#[path = "../overfitting/chart.rs"]
+mod chart;
+mod decay;
 mod digits;
 mod files;
 mod lines;
-mod metric;
-mod model;
 mod options;
 mod report;
+mod resume;
 mod training;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::error::Error;
+use std::time::Instant;
 
-use burn::prelude::*;
+use burn::train::{LearnerSummary, MetricSummary};
 use clap::Parser;
 
-use digits::{Digits, without_panicking};
-use model::Classifier;
-use options::{OptimizerName, Options, Settings};
-use report::Summary;
+use options::Options;
 
-fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mnist: {error}");
-            ExitCode::FAILURE
-        }
+fn main() {
+    if let Err(error) = run(&Options::parse()) {
+        eprintln!("mnist: {error}");
+        std::process::exit(1);
     }
 }
 
-/// Everything that can be refused is looked at before anything is written.
-fn run(options: &Options) -> Result<(), String> {
-    let settings = &options.settings;
-    for name in &options.optimizer {
-        name.init(settings)?;
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let digits = digits::Digits::load(&options.data)?;
+    for scheme in &options.optimizer {
+        // Options that make no sense are refused before anything is written.
+        scheme.learner(options, digits.train.len())?;
     }
-    let digits = Digits::load(&settings.data)?;
-    let device = without_panicking("BURN_DEVICE", Device::default)?;
-    prepare(options)?;
+    let folder = options.out.join("learner");
+    resume::prepare(&folder, options)?;
 
+    let mut runs = Vec::new();
+    for &scheme in &options.optimizer {
+        let start = Instant::now();
+        let name = format!("{scheme:?}");
+        let model = scheme.train(options, &digits, &folder.join(&name))?;
+        let metrics = LearnerSummary::new(folder.join(&name), &["Loss", "Accuracy"])?.metrics;
+        let epochs = |metric: &MetricSummary| metric.entries.iter().map(|e| e.value).collect();
+        let [gradient_rms, effective_lambda] =
+            decay::measure(scheme, options, &digits.train, &model);
+        runs.push(report::Run {
+            optimizer: name,
+            lambda: scheme.coefficients(options).1,
+            train_loss: epochs(&metrics.train[0]),
+            test_loss: epochs(&metrics.valid[0]),
+            test_accuracy: epochs(&metrics.valid[1]),
+            gradient_rms,
+            effective_lambda,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+    }
+    report::print(&runs);
+    let [picture, summary] = ["curves.png", "summary.json"].map(|name| options.out.join(name));
+    files::write_whole(&picture, |path| report::draw(&runs, path))?;
+    let json = serde_json::to_string_pretty(&runs)?;
+    files::write_whole(&summary, |path| std::fs::write(path, json))?;
     println!(
-        "{} training and {} test digits on {device:?}",
-        digits.train.len(),
-        digits.test.len()
+        "\nwritten to curves.png and summary.json in {}",
+        options.out.display()
     );
-    device.seed(settings.seed);
-    let initial = Classifier::new(settings, &device.clone().autodiff());
-    let train = |name: &OptimizerName| training::train(*name, options, &digits, &initial, &device);
-    let runs = options
-        .optimizer
-        .iter()
-        .map(train)
-        .collect::<Result<Vec<_>, _>>()?;
-
-    let summary = Summary::new(&runs, options);
-    summary.print();
-    let [curves, json] = results(&options.out);
-    report::draw(&runs, &curves)?;
-    summary.write(&json)?;
-    println!("\nwritten to {} and {}", curves.display(), json.display());
     Ok(())
-}
-
-/// The files that a run ends with.
-fn results(out: &Path) -> [PathBuf; 2] {
-    ["curves.png", "summary.json"].map(|name| out.join(name))
-}
-
-/// Makes the folder of --out ready: for a new run, or for one that goes on with the same settings.
-fn prepare(options: &Options) -> Result<(), String> {
-    let Options { out, settings, .. } = options;
-    let file = out.join("settings.json");
-    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let text = serde_json::to_string_pretty(settings).map_err(|error| error.to_string())?;
-
-    let before = match fs::read_to_string(&file) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(&file, error)),
-    };
-    if options.resume {
-        let before = before.ok_or(format!(
-            "--resume: nothing to go on with in {}",
-            out.display()
-        ))?;
-        // Both as they are read: the parser may take a number's last bit.
-        let read = |text: &str| {
-            serde_json::from_str::<Settings>(text)
-                .map_err(|error| format!("--resume: {}: {error}", file.display()))
-        };
-        return match read(&before)?.difference(&read(&text)?) {
-            Some(option) => Err(format!(
-                "--resume: the run in {} has another {option}",
-                out.display()
-            )),
-            None => Ok(()),
-        };
-    }
-
-    fs::create_dir_all(out).map_err(|error| failed(out, error))?;
-    for file in results(out)
-        .iter()
-        .filter(|_| before.is_some())
-        .filter(|file| file.exists())
-    {
-        fs::remove_file(file).map_err(|error| failed(file, error))?;
-    }
-    for name in OptimizerName::ALL {
-        let folder = out.join(name.as_str());
-        if folder.exists() && before.is_none() {
-            return Err(format!(
-                "--out: {} is there, and no run of this example",
-                folder.display()
-            ));
-        }
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(|error| failed(&folder, error))?;
-        }
-    }
-    files::write_whole(&file, |path| fs::write(path, text + "\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_goes_on_with_its_settings_and_no_others() {
-        let name = format!("mnist-{}", std::process::id());
-        let out = std::env::temp_dir().join(name);
-        let options = |learning_rate: &str, more: &[&str]| {
-            let out = out.to_str().expect("the folder's name is text");
-            let arguments = ["mnist", "--out", out, "--learning-rate", learning_rate];
-            Options::parse_from(arguments.iter().chain(more))
-        };
-        // Read back by a parser that is not exact, it loses its last bit.
-        let rate = "0.20426086956521738";
-        prepare(&options(rate, &[])).unwrap();
-        prepare(&options(rate, &["--resume"])).unwrap();
-        let error = prepare(&options("0.2", &["--resume"])).unwrap_err();
-        assert!(error.ends_with("has another --learning-rate"), "{error}");
-        fs::remove_dir_all(&out).unwrap();
-    }
 }

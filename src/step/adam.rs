@@ -10,11 +10,13 @@
 //! With `α = lr·√(1-β₂ᵗ)/(1-β₁ᵗ)` and `ε̂ = ε·√(1-β₂ᵗ)`, which is how Kingma and Ba (*Adam*,
 //! arXiv 1412.6980, end of section 2) fold the bias corrections into two scalars.
 //!
-//! Two things make the f32 result what it is:
+//! Two things make the result what it is:
 //!
-//! - the averages move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
+//! - the moments move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
 //!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵; for β below
-//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one;
+//!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. (The
+//!   difference of m's two ends may overflow, and m takes a share of each end instead; it is v's
+//!   rounding that counts);
 //! - a `v` that overflowed stays infinite, as a decaying average would, so that a gradient too
 //!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
 
@@ -33,26 +35,33 @@ pub(crate) struct Adam<T> {
     pub epsilon: T,
 }
 
-/// A moving average: what it keeps of itself, and what it takes of the new.
+/// A moving average, which goes a share of the way from one end to the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Average<T> {
-    beta: T,
-    one_minus_beta: T,
+    /// At most one half.
+    share: T,
+    /// Whether it goes from the new value to the old one.
+    from_the_new: bool,
+}
+
+impl<T> Average<T> {
+    /// The two ends of the way.
+    #[inline(always)]
+    fn ends<V>(&self, old: V, new: V) -> (V, V) {
+        if self.from_the_new {
+            (new, old)
+        } else {
+            (old, new)
+        }
+    }
 }
 
 impl Average<f64> {
     pub(crate) fn new(beta: f64) -> Self {
+        let from_the_new = beta < 0.5;
         Self {
-            beta,
-            one_minus_beta: 1.0 - beta,
-        }
-    }
-
-    fn of_tensors<const D: usize>(self, old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
-        if self.beta < 0.5 {
-            new.clone() + (old - new) * self.beta
-        } else {
-            old.clone() + (new - old) * self.one_minus_beta
+            share: if from_the_new { beta } else { 1.0 - beta },
+            from_the_new,
         }
     }
 }
@@ -75,10 +84,14 @@ impl<const N: usize> Rule<N> for Adam<f64> {
             unreachable!("Adam keeps two averages or three")
         };
         let epsilon = self.epsilon_in(g.dtype());
-        let overflowed = v.clone().equal_scalar(f32::INFINITY);
-        let finite = self.average_2.of_tensors(v.clone(), g.clone().square());
-        *v = finite.mask_where(overflowed, v.clone());
-        *m = self.average_1.of_tensors(m.clone(), g);
+        let square = g.clone().square();
+        let overflowed = v.clone().max_pair(square.clone()).is_inf();
+        let (from, to) = self.average_2.ends(v.clone(), square);
+        let moved = from.clone() + (to - from) * self.average_2.share;
+        *v = moved.mask_fill(overflowed, f32::INFINITY);
+        let (from, to) = self.average_1.ends(m.clone(), g);
+        let share = self.average_1.share;
+        *m = from.clone() - from * share + to * share;
         let v = match max_v {
             [max_v] => {
                 *max_v = max_v.clone().max_pair(v.clone());
@@ -120,8 +133,8 @@ mod numbers {
     impl<T: Arithmetic> Rounded<T> {
         pub(super) fn new(adam: &Adam<f64>) -> Self {
             let average = |average: Average<f64>| Average {
-                beta: round(average.beta),
-                one_minus_beta: round(average.one_minus_beta),
+                share: round(average.share),
+                from_the_new: average.from_the_new,
             };
             Self {
                 adam: Adam {
@@ -141,20 +154,17 @@ mod numbers {
             let [m, v, max_v @ ..] = &mut averages[..] else {
                 unreachable!("Adam keeps two averages or three")
             };
-            let average = |over: Average<T>, old: T, new: T| {
-                if over.beta < round(0.5) {
-                    multiply_add::<T, FUSED>(over.beta, old - new, new)
-                } else {
-                    multiply_add::<T, FUSED>(over.one_minus_beta, new - old, old)
-                }
-            };
-
             let root = at_least(floor.gradient, g.abs());
             let square = multiply_add::<T, FUSED>(root, root, -(floor.gradient * floor.gradient));
-            let finite = average(adam.average_2, *v, square);
-            let kept = if *v == T::infinity() { *v } else { finite };
-            *v = floor.or_zero(kept, kept);
-            let moved = average(adam.average_1, *m, g);
+            let overflowed = at_least(*v, square) == T::infinity();
+            let (from, to) = adam.average_2.ends(*v, square);
+            let moved = multiply_add::<T, FUSED>(adam.average_2.share, to - from, from);
+            let moved = if overflowed { T::infinity() } else { moved };
+            *v = floor.or_zero(moved, moved);
+            let (from, to) = adam.average_1.ends(*m, g);
+            let share = adam.average_1.share;
+            let rest = multiply_add::<T, FUSED>(-share, from, from);
+            let moved = multiply_add::<T, FUSED>(share, to, rest);
             *m = floor.or_zero(moved, moved.abs());
             let v = match max_v {
                 [max_v] => {
@@ -188,7 +198,14 @@ mod numbers {
         fn new(adam: &Adam<f64>) -> Self {
             let exact = |value: T| value.to_f64().expect("f32 and f64 are f64");
             let normal = T::min_positive_value();
-            let gradient = (exact(normal) / adam.average_2.one_minus_beta).sqrt();
+            // What a square is multiplied with on its way into v.
+            let over = adam.average_2;
+            let of_the_new = if over.from_the_new {
+                1.0 - over.share
+            } else {
+                over.share
+            };
+            let gradient = (exact(normal) / of_the_new).sqrt();
             let gradient = gradient.log2().ceil().exp2();
             // √v stays below this gradient; half a bit of ε̂ is lost in rounding in any case.
             if gradient < adam.epsilon * exact(T::epsilon()) / 2.0 {
@@ -232,7 +249,7 @@ mod kernel {
     struct AverageScalars {
         share: InputScalar,
         #[cube(comptime)]
-        of_the_old: bool,
+        from_the_new: bool,
     }
 
     #[cube]
@@ -244,10 +261,15 @@ mod kernel {
             averages: &mut Sequence<Vector<A, S>>,
             scalars: &AdamScalars,
         ) -> Vector<A, S> {
-            let m = average::<A, S>(&scalars.average_1, *averages.index(0), g);
-            let v = *averages.index(1);
-            let finite = average::<A, S>(&scalars.average_2, v, g * g);
-            let v = select_many(v.is_inf(), v, finite);
+            let (from, to) = ends::<A, S>(&scalars.average_1, *averages.index(0), g);
+            let share = Vector::new(scalars.average_1.share.get::<A>());
+            let m = from - share * from + share * to;
+            let square = g * g;
+            let overflowed = max(*averages.index(1), square).is_inf();
+            let (from, to) = ends::<A, S>(&scalars.average_2, *averages.index(1), square);
+            let share = Vector::new(scalars.average_2.share.get::<A>());
+            let moved = share * (to - from) + from;
+            let v = select_many(overflowed, Vector::new(A::INFINITY), moved);
             averages.insert(0usize, m);
             averages.insert(1usize, v);
             let mut v_in_use = v;
@@ -260,16 +282,15 @@ mod kernel {
     }
 
     #[cube]
-    fn average<A: Float, S: Size>(
+    fn ends<A: Float, S: Size>(
         over: &AverageScalars,
         old: Vector<A, S>,
         new: Vector<A, S>,
-    ) -> Vector<A, S> {
-        let share = Vector::new(over.share.get::<A>());
-        if comptime!(over.of_the_old) {
-            share * (old - new) + new
+    ) -> (Vector<A, S>, Vector<A, S>) {
+        if comptime!(over.from_the_new) {
+            (new, old)
         } else {
-            share * (new - old) + old
+            (old, new)
         }
     }
 
@@ -277,11 +298,7 @@ mod kernel {
         pub(super) fn launch_scalars(&self, arithmetic: DType) -> AdamScalarsLaunch {
             let scalar = |value: f64| cube::scalar(value, arithmetic);
             let average = |average: Average<f64>| {
-                if average.beta < 0.5 {
-                    AverageScalarsLaunch::new(scalar(average.beta), true)
-                } else {
-                    AverageScalarsLaunch::new(scalar(average.one_minus_beta), false)
-                }
+                AverageScalarsLaunch::new(scalar(average.share), average.from_the_new)
             };
             AdamScalarsLaunch::new(
                 average(self.average_1),

@@ -4,25 +4,20 @@
 //! one at run time; the compiler turns it into vector instructions. Every element is computed on
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use burn::tensor::DType;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast};
 
-use super::{Coefficients, Decay};
+use super::threads::share;
+use super::{Coefficients, Decay, SMALLEST_MOMENT};
 
 /// The length from which threads pay: less is done before another thread wakes.
 const THREADS_PAY_FROM: usize = 1 << 16;
 
 /// What a thread takes at a time: what it reads and writes fits the second-level cache.
 const CHUNK: usize = 1 << 14;
-
-/// How often to look whether the others are done, some tens of microseconds, before sleeping.
-const SPINS: usize = 4000;
 
 /// What a step is computed in.
 pub(crate) trait Arithmetic: Element<Arithmetic = Self> + Float + VFma {
@@ -113,10 +108,8 @@ impl<E: Element, const N: usize> Slices<'_, E, N> {
 
 const IN_RANGE: &str = "the slices are of one length";
 
-/// Lets the threads take chunk after chunk. The calling thread takes its share from the start:
-/// it would wait for as long as the others take to wake.
 fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
-    slices: Slices<E, N>,
+    mut slices: Slices<E, N>,
     coefficients: &Coefficients<E::Arithmetic, R>,
 ) {
     let update = |slices| {
@@ -129,37 +122,11 @@ fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
     if length < THREADS_PAY_FROM {
         return update(slices);
     }
-    let rest = Mutex::new(slices);
-    let work = || {
-        loop {
-            let chunk = rest
-                .lock()
-                .expect("a chunk is taken without panicking")
-                .take(CHUNK);
-            if chunk.parameter.is_empty() {
-                break;
-            }
-            update(chunk);
-        }
-    };
-    let helpers = rayon::current_num_threads().min(length / CHUNK) - 1;
-    let finished = AtomicUsize::new(0);
-    rayon::in_place_scope(|scope| {
-        for _ in 0..helpers {
-            scope.spawn(|_| {
-                work();
-                finished.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-        work();
-        // Their last chunks take microseconds; asleep, this thread would take tens to wake.
-        for _ in 0..SPINS {
-            if finished.load(Ordering::Relaxed) == helpers {
-                break;
-            }
-            std::hint::spin_loop();
-        }
+    let chunks = std::iter::from_fn(|| {
+        let chunk = slices.take(CHUNK);
+        (!chunk.parameter.is_empty()).then_some(chunk)
     });
+    share(chunks, length / CHUNK, update);
 }
 
 struct Task<'a, E: Element, R, const N: usize> {
@@ -210,13 +177,9 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
         let mut averages_i = std::array::from_fn(|k| averages[k][i]);
         let direction = rule.of_numbers::<FUSED>(g, &mut averages_i);
 
-        let positive = |value: T| value >= T::zero();
-        let against = |m: &T| decay.cautious && positive(theta[i]) != positive(*m);
-        let decoupled = if averages_i.first().is_some_and(against) {
-            T::zero()
-        } else {
-            decay.decoupled
-        };
+        let first = averages_i.first().copied().unwrap_or(direction);
+        let spared = decay.cautious && is_against(theta[i], direction, first);
+        let decoupled = if spared { T::zero() } else { decay.decoupled };
         gradient[i] =
             theta[i] - multiply_add::<T, FUSED>(step_size, direction, decoupled * theta[i]);
         for k in 0..N {
@@ -225,8 +188,16 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
     }
 }
 
+/// Whether the update moves the parameter away from 0.
+#[inline(always)]
+fn is_against<T: Arithmetic>(theta: T, direction: T, first_moment: T) -> bool {
+    let zero = T::zero();
+    let apart = (theta > zero && direction < zero) || (theta < zero && direction > zero);
+    apart && first_moment.abs() >= round(SMALLEST_MOMENT.into())
+}
+
 /// An element that a parameter can have.
-pub(crate) trait Element: Copy + Send + Sync {
+pub(crate) trait Element: Copy + Default + Send + Sync {
     /// What its step is computed in, and what its moments are kept in.
     type Arithmetic: Arithmetic;
 

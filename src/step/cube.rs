@@ -17,7 +17,7 @@ use burn_fusion::custom::{
 };
 use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
-use super::Coefficients;
+use super::{Coefficients, SMALLEST_MOMENT};
 
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -210,12 +210,23 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     let direction = R::direction::<A, S>(g, &mut next, &scalars);
 
     let mut decayed = Vector::new(decay.decoupled.get::<A>()) * theta;
-    if comptime!(decay.cautious && count > 0) {
+    if comptime!(decay.cautious) {
         let zero = Vector::<A, S>::zero();
-        let against = theta
-            .greater_equal(&zero)
-            .not_equal(&next.index(0).greater_equal(&zero));
-        decayed = select_many(against, zero, decayed);
+        let mut first = direction;
+        if comptime!(count > 0) {
+            first = *next.index(0);
+        }
+        let counts = first
+            .abs()
+            .greater_equal(&Vector::new(A::new(SMALLEST_MOMENT)));
+        let down = theta
+            .greater_than(&zero)
+            .vec_and(direction.less_than(&zero));
+        let up = theta
+            .less_than(&zero)
+            .vec_and(direction.greater_than(&zero));
+        let spared = down.or(up).vec_and(counts);
+        decayed = select_many(spared, zero, decayed);
     }
     let change = Vector::new(step_size.get::<A>()) * direction + decayed;
     gradient.write(ABSOLUTE_POS, Vector::cast_from(theta - change));

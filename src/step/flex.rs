@@ -2,9 +2,9 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Tensor, bf16, f16};
+use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::{Coefficients, Rule, cpu};
+use super::{Coefficients, Rule, cpu, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -50,8 +50,25 @@ fn contiguous<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
         .expect("the tensors of a step are on the parameter's device");
     let whole = tensor.bytes().len() == elements * tensor.dtype().size();
     if tensor.is_contiguous() && whole {
-        tensor
-    } else {
-        tensor.to_contiguous()
+        return tensor;
     }
+    let view = tensor.layout();
+    macro_rules! copied {
+        ($element:ty) => {
+            strided::contiguous(
+                tensor.storage::<$element>(),
+                view.shape(),
+                view.strides(),
+                view.start_offset(),
+            )
+        };
+    }
+    let shape = view.shape().clone();
+    FlexTensor::from_data(match tensor.dtype() {
+        DType::F32 => TensorData::new(copied!(f32), shape),
+        DType::F64 => TensorData::new(copied!(f64), shape),
+        DType::F16 => TensorData::new(copied!(f16), shape),
+        DType::BF16 => TensorData::new(copied!(bf16), shape),
+        other => unreachable!("{other:?} takes the portable form"),
+    })
 }

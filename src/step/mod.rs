@@ -23,8 +23,13 @@ mod cube;
 mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+#[cfg(feature = "one-pass")]
+mod strided;
+#[cfg(feature = "one-pass")]
+mod threads;
 
-#[cfg(any(feature = "one-pass", feature = "cubecl"))]
+use std::sync::Once;
+
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
 
@@ -48,8 +53,35 @@ pub(crate) struct Decay<T> {
     pub l2_penalty: T,
     /// δ; zero where the decay is coupled.
     pub decoupled: T,
-    /// Whether δ counts only where the parameter and its first average have the same sign.
+    /// Whether δ counts only where the update does not move the parameter away from 0.
     pub cautious: bool,
+}
+
+/// Below it a first moment counts as 0 for cautious decay: it is the smallest that every form on
+/// every device keeps.
+const SMALLEST_MOMENT: f32 = f32::MIN_POSITIVE;
+
+impl<R> Coefficients<f64, R> {
+    /// # Panics
+    ///
+    /// Panics where the square of a scalar overflows: a step takes the parameter to about α, and
+    /// the next one multiplies that with δ.
+    fn check(&self, arithmetic: DType) {
+        let largest = match arithmetic {
+            DType::F64 => f64::MAX,
+            _ => f32::MAX.into(),
+        };
+        let scalars = [
+            ("decay of a step, δ,", self.decay.decoupled),
+            ("size of a step, α,", self.step_size),
+        ];
+        for (name, value) in scalars {
+            assert!(
+                value <= largest.sqrt(),
+                "the learning rate is too large: the {name} is {value:e}, and overflows in {arithmetic:?}"
+            );
+        }
+    }
 }
 
 /// How a gradient becomes the direction of a step, by way of `N` moving averages a parameter.
@@ -83,27 +115,60 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     averages: [Option<Tensor<D>>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, [Tensor<D>; N]) {
-    check_shape("gradient", &gradient, &parameter);
-    let gradient = cast(gradient, parameter.dtype());
-    let dtype = arithmetic(parameter.dtype());
-    let averages = averages.map(|average| match average {
-        Some(average) => {
-            check_shape("recorded moment", &average, &parameter);
-            cast(average, dtype)
-        }
-        None => cast(parameter.zeros_like(), dtype),
+    let (shape, expected) = (gradient.shape(), parameter.shape());
+    assert!(
+        shape == expected,
+        "the gradient has the shape {shape}, but the parameter {expected}"
+    );
+    // A gradient that the parameter's precision does not hold is never narrowed to it.
+    let own = parameter.dtype();
+    let common = common(own, gradient.dtype());
+    let (parameter, gradient) = (cast(parameter, common), cast(gradient, common));
+    let averages = averages.map(|average| {
+        let average = average.unwrap_or_else(|| parameter.zeros_like());
+        cast(average, arithmetic(common))
     });
+    coefficients.check(arithmetic(common));
 
-    let form = match (parameter.device().as_dispatch(), parameter.dtype()) {
+    let form = match (parameter.device().as_dispatch(), common) {
         #[cfg(feature = "flex")]
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
         #[cfg(feature = "ndarray")]
         (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => ndarray::step,
         #[cfg(feature = "cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
-        _ => portable::step,
+        (device, _) => {
+            warn_of_a_faster_form(device);
+            portable::step
+        }
     };
-    form(parameter, gradient, averages, coefficients)
+    let (updated, averages) = form(parameter, gradient, averages, coefficients);
+    let averages = averages.map(|average| cast(average, arithmetic(own)));
+    (cast(updated, own), averages)
+}
+
+/// Says, once, that a device has a faster form than the portable one, where it is a matter of a
+/// feature of this crate or of the tensors.
+fn warn_of_a_faster_form(device: &DispatchDevice) {
+    static WARNED: Once = Once::new();
+    if WARNED.is_completed() {
+        return;
+    }
+    let device = format!("{device:?}");
+    let remedy = match device.split(['(', ' ']).next() {
+        Some("Flex") => "turn on the feature `flex` of burn-decay",
+        Some("NdArray") => "turn on the feature `ndarray` of burn-decay",
+        Some("Cube") => {
+            "turn on the feature of burn-decay that is named as Burn's: `wgpu`, `cuda`, …"
+        }
+        Some("Autodiff") => {
+            "give the optimizer tensors of the inner device, as `ModuleOptimizer` does"
+        }
+        _ => return,
+    };
+    WARNED.call_once(|| {
+        log::warn!("burn-decay steps on {device} with Burn's tensor operations; for one pass over memory, {remedy}");
+    });
 }
 
 /// The precision that a parameter of `dtype` is updated in, and that its averages are kept in.
@@ -114,18 +179,19 @@ fn arithmetic(dtype: DType) -> DType {
     }
 }
 
+/// The narrowest precision that holds what either holds.
+fn common(one: DType, other: DType) -> DType {
+    match (one, other) {
+        (one, other) if one == other => one,
+        (DType::F64, _) | (_, DType::F64) => DType::F64,
+        _ => DType::F32,
+    }
+}
+
 fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
     if tensor.dtype() == dtype {
         tensor
     } else {
         tensor.cast(dtype)
     }
-}
-
-fn check_shape<const D: usize>(what: &str, tensor: &Tensor<D>, parameter: &Tensor<D>) {
-    let (shape, expected) = (tensor.shape(), parameter.shape());
-    assert!(
-        shape == expected,
-        "the {what} has the shape {shape}, but the parameter {expected}"
-    );
 }

@@ -7,7 +7,7 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
-use super::{Coefficients, Rule, cpu};
+use super::{Coefficients, Rule, cpu, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -62,10 +62,22 @@ where
 
 const CONTIGUOUS: &str = "the array was made contiguous";
 
-fn contiguous<E: Clone>(array: SharedArray<E>) -> SharedArray<E> {
+fn contiguous<E: cpu::Element>(array: SharedArray<E>) -> SharedArray<E>
+where
+    NdArrayTensor: From<SharedArray<E>>,
+{
     if array.is_standard_layout() {
-        array
-    } else {
-        array.as_standard_layout().into_owned().into_shared()
+        return array;
     }
+    let Some(memory) = array.as_slice_memory_order() else {
+        return array.as_standard_layout().into_owned().into_shared();
+    };
+    let (shape, strides) = (array.shape(), array.strides());
+    // The memory begins where the dimensions that run backwards end.
+    let backwards = strides.iter().zip(shape).filter(|(stride, _)| **stride < 0);
+    let first = backwards
+        .map(|(stride, length)| stride.unsigned_abs() * (length - 1))
+        .sum();
+    let copy = strided::contiguous(memory, shape, strides, first);
+    SharedArray::from_shape_vec(array.raw_dim(), copy).expect("it has the array's elements")
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Coefficients, Rule, arithmetic, cast};
+use super::{Coefficients, Rule, SMALLEST_MOMENT, arithmetic, cast};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -22,12 +22,16 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     if decay.l2_penalty > 0.0 {
         g = g + theta.clone() * decay.l2_penalty;
     }
-    let mut change = rule.of_tensors(g, &mut averages) * *step_size;
+    let direction = rule.of_tensors(g, &mut averages);
+    let mut change = direction.clone() * *step_size;
     if decay.decoupled > 0.0 {
         let mut decayed = theta.clone() * decay.decoupled;
-        if let (true, Some(m)) = (decay.cautious, averages.first()) {
-            let positive = |tensor: &Tensor<D>| tensor.clone().greater_equal_scalar(0.0);
-            decayed = decayed.mask_fill(positive(&theta).not_equal(positive(m)), 0.0);
+        if decay.cautious {
+            let first = averages.first().unwrap_or(&direction).clone();
+            // The update moves the parameter away from 0.
+            let apart = (theta.clone().sign() * direction.clone().sign()).lower_scalar(0.0);
+            let counts = first.abs().greater_equal_scalar(SMALLEST_MOMENT);
+            decayed = decayed.mask_fill(apart.bool_and(counts), 0.0);
         }
         change = change + decayed;
     }

@@ -63,7 +63,6 @@ fn settings() -> Vec<Setting> {
                 beta_1: choose(7 * i + 1, &[0.9, 0.9, 0.5, 0.95]),
                 beta_2: choose(7 * i + 2, &[0.999, 0.999, 0.99, 0.95, 0.9999]),
                 epsilon: choose(7 * i + 3, &[1e-8, 1e-5, 1e-3]),
-                cautious: false,
                 amsgrad: choose(7 * i + 5, &[0.0, 0.0, 1.0]) == 1.0,
             })
         };
@@ -76,6 +75,7 @@ fn settings() -> Vec<Setting> {
             lr: choose(7 * i, &[1e-5, 1e-4, 3e-4, 1e-3, 1e-2]),
             weight_decay: choose(7 * i + 4, &[0.0, 1e-4, 1e-2, 1e-1]),
             max_lr: None,
+            cautious: false,
             rule,
         }
     };

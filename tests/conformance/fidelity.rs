@@ -1,7 +1,7 @@
 //! The decay delivered over the decay asked for.
 
 use burn::optim::Optimizer as _;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::data::normal;
 use crate::forms::{Run, forms, tensor, values};
@@ -10,13 +10,13 @@ use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd};
 const COUNT: usize = 8192;
 const STEPS: u64 = 2000;
 
-/// Learning rate, λ, and whether `1 - lr·λ` survives being rounded to f32.
-const SETTINGS: [(f64, f64, bool); 5] = [
-    (1e-3, 1e-4, false),
-    (1e-4, 1e-4, false),
-    (5e-6, 1e-2, false),
-    (1e-5, 1e-2, false),
-    (3e-4, 1e-1, true),
+/// Learning rate, λ, and what Burn's own AdamW delivers of it, as README has it.
+const SETTINGS: [(f64, f64, f64); 5] = [
+    (1e-3, 1e-4, 1.146),
+    (1e-4, 1e-4, 0.000),
+    (5e-6, 1e-2, 1.723),
+    (1e-5, 1e-2, 1.136),
+    (3e-4, 1e-1, 0.999),
 ];
 
 fn adamw(lr: f64, weight_decay: f64) -> Setting {
@@ -25,11 +25,11 @@ fn adamw(lr: f64, weight_decay: f64) -> Setting {
         lr,
         weight_decay,
         max_lr: None,
+        cautious: false,
         rule: Rule::Adam(Adam {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
-            cautious: false,
             amsgrad: false,
         }),
     }
@@ -59,7 +59,7 @@ fn fidelity(initial: &[f32], without: &[f64], with: &[f64], lr: f64, weight_deca
 
 #[test]
 fn the_decay_you_set_is_the_decay_you_get() {
-    for (seed, (lr, weight_decay, survives)) in (1..).zip(SETTINGS) {
+    for (seed, (lr, weight_decay, burns_own)) in (1..).zip(SETTINGS) {
         let initial = normal(seed, 0, COUNT);
         let decays = [0.0, weight_decay];
         for form in forms() {
@@ -101,7 +101,10 @@ fn the_decay_you_set_is_the_decay_you_get() {
             for ours in ours {
                 assert!((ours - 1.0).abs() <= 0.01, "{}: {ours}", form.name);
             }
-            assert_eq!((burns - 1.0).abs() <= 0.01, survives, "Burn's {burns}");
+            // A GPU may contract Burn's multiplication and subtraction into one rounding.
+            if form.device == Device::flex() {
+                assert!((burns - burns_own).abs() < 0.002, "Burn's {burns}");
+            }
         }
     }
 }

@@ -34,14 +34,16 @@ pub fn pairs() -> Vec<[Form; 2]> {
             dtypes,
         })
     };
-    vec![
+    let pairs = vec![
         #[cfg(feature = "flex")]
         pair(["flex", "portable on flex"], Device::flex()),
         #[cfg(feature = "ndarray")]
         pair(["ndarray", "portable on ndarray"], Device::ndarray()),
         #[cfg(feature = "wgpu")]
         pair(["wgpu", "portable on wgpu"], wgpu()),
-    ]
+    ];
+    assert!(!pairs.is_empty(), "no backend is compiled in to test on");
+    pairs
 }
 
 #[cfg(feature = "wgpu")]

@@ -7,7 +7,7 @@ use proptest::sample::select;
 
 use crate::data::{noise, to_f32};
 use crate::forms::{Form, Run, State, pairs, tensor, values};
-use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd};
+use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd};
 
 /// How a tensor of some shape comes to lie in memory.
 #[derive(Debug, Clone, Copy)]
@@ -73,14 +73,13 @@ fn rules() -> impl Strategy<Value = Rule> {
         prop_oneof![Just(0.9), 0.0..0.99f64],
         prop_oneof![Just(0.999), 0.0..0.9999f64],
         select(vec![1e-3, 1e-5, 1e-8, 1e-16]),
-        any::<[bool; 2]>(),
+        any::<bool>(),
     );
-    let adam = adam.prop_map(|(beta_1, beta_2, epsilon, [cautious, amsgrad])| {
+    let adam = adam.prop_map(|(beta_1, beta_2, epsilon, amsgrad)| {
         Rule::Adam(Adam {
             beta_1,
             beta_2,
             epsilon,
-            cautious,
             amsgrad,
         })
     });
@@ -101,16 +100,21 @@ fn cases() -> impl Strategy<Value = Case> {
         prop_oneof![Just(0.0), 1e-6..1e-1f64],
         prop_oneof![Just(0.0), 1e-6..1.0f64],
         prop_oneof![Just(None), (1e-6..1.0f64).prop_map(Some)],
+        any::<bool>(),
         rules(),
     );
-    let setting = setting.prop_map(|(coupling, lr, weight_decay, max_lr, rule)| Setting {
-        coupling,
-        lr,
-        weight_decay,
-        // A decay of more than the whole parameter is no decay.
-        max_lr: max_lr.map(|max_lr: f64| max_lr.max(lr)),
-        rule,
-    });
+    let setting =
+        setting.prop_map(
+            |(coupling, lr, weight_decay, max_lr, cautious, rule)| Setting {
+                coupling,
+                lr,
+                weight_decay,
+                // A decay of more than the whole parameter is no decay.
+                max_lr: max_lr.map(|max_lr: f64| max_lr.max(lr)),
+                cautious: cautious && coupling == Coupling::Decoupled,
+                rule,
+            },
+        );
     let layouts = [(); 3].map(|()| select(&LAYOUTS[..]));
     let dtypes = vec![DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
     (
@@ -280,7 +284,7 @@ proptest! {
                             let inexact_m = inexact + shown(*tolerance);
                             let inexact_update = inexact_m * (1.0 + m[i].abs() / root);
                             *tolerance += setting.lr * inexact_update / ((1.0 - adam.beta_1) * root);
-                            if adam.cautious && m[i].abs() <= inexact_m {
+                            if setting.cautious && m[i].abs() <= inexact_m {
                                 *tolerance += setting.decay() * 4.0;
                             }
                         }
@@ -377,5 +381,59 @@ fn the_split_over_threads_does_not_show() {
             .flat_map(|start| two_steps(start..COUNT.min(start + 10_007)))
             .collect();
         assert_eq!(two_steps(0..COUNT), parts, "{}", form.name);
+    }
+}
+
+/// A gradient of any size that an f32 can have, of either sign.
+fn any_gradient() -> impl Strategy<Value = f32> {
+    let parts = (any::<bool>(), -149..128i32, 1.0..2f64);
+    parts.prop_map(|(negative, exponent, mantissa)| {
+        let size = (mantissa * 2f64.powi(exponent)) as f32;
+        let size = size.min(f32::MAX);
+        if negative { -size } else { size }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Adam bounds its updates, while β₁² is less than β₂, and so it does at the ends of f32.
+    #[test]
+    fn gradients_of_any_size_leave_a_bounded_update(
+        gradients in prop::collection::vec(prop::array::uniform4(any_gradient()), 1..8),
+        [beta_1, beta_2] in select(vec![
+            [0.0, 0.0], [0.0, 0.49], [0.3, 0.49], [0.5, 0.3], [0.5, 0.5], [0.9, 0.999],
+        ]),
+        epsilon in select(vec![1e-5, 1e-8, 1e-16]),
+        amsgrad in any::<bool>(),
+    ) {
+        let setting = Setting {
+            coupling: Coupling::Decoupled,
+            lr: 1e-2,
+            weight_decay: 0.1,
+            max_lr: None,
+            cautious: false,
+            rule: Rule::Adam(Adam { beta_1, beta_2, epsilon, amsgrad }),
+        };
+        let mut reference = Reference::new(&setting, vec![1.0; 4]);
+        for gradient in &gradients {
+            reference.step(&gradient.map(f64::from));
+        }
+        for form in pairs().into_iter().flatten() {
+            let initial = tensor(&[1.0; 4], [4], &form.device);
+            let mut run = Run::new(setting.build(), setting.lr, initial);
+            for gradient in &gradients {
+                run.step(tensor(gradient, [4], &form.device));
+            }
+            for (i, weight) in values(&run.parameter).into_iter().enumerate() {
+                prop_assert!((weight - 1.0).abs() < 0.5, "{}: {weight} at {i}", form.name);
+                // Beyond it a square may overflow in f32, below it may vanish beside ε.
+                let ordinary = |gradient: &[f32; 4]| (1e-12..1e18).contains(&gradient[i].abs());
+                if epsilon > 1e-10 && gradients.iter().all(ordinary) {
+                    let exact = reference.parameter[i];
+                    prop_assert!((weight - exact).abs() < 1e-5, "{}: {weight}, {exact}", form.name);
+                }
+            }
+        }
     }
 }

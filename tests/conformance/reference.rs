@@ -20,6 +20,9 @@ pub struct Setting {
     pub lr: f64,
     pub weight_decay: f64,
     pub max_lr: Option<f64>,
+    /// Of decoupled decay only.
+    #[serde(default)]
+    pub cautious: bool,
     #[serde(flatten)]
     pub rule: Rule,
 }
@@ -36,7 +39,6 @@ pub struct Adam {
     pub beta_1: f64,
     pub beta_2: f64,
     pub epsilon: f64,
-    pub cautious: bool,
     pub amsgrad: bool,
 }
 
@@ -75,7 +77,7 @@ impl Setting {
                     .with_epsilon(adam.epsilon)
                     .with_weight_decay(self.weight_decay)
                     .with_decay_scaling(scaling)
-                    .with_cautious_weight_decay(adam.cautious)
+                    .with_cautious_weight_decay(self.cautious)
                     .with_amsgrad(adam.amsgrad);
                 Optimizer::AdamW(config.build())
             }
@@ -89,6 +91,7 @@ impl Setting {
                 let config = SgdWConfig::new()
                     .with_weight_decay(self.weight_decay)
                     .with_decay_scaling(scaling)
+                    .with_cautious_weight_decay(self.cautious)
                     .with_momentum(sgd.config());
                 Optimizer::SgdW(config.build())
             }
@@ -149,7 +152,6 @@ impl Reference {
         for (i, gradient) in gradient.iter().enumerate() {
             let theta = self.parameter[i];
             let g = gradient + self.setting.penalty() * theta;
-            let mut decay = self.setting.decay();
 
             let update = match rule {
                 Rule::Adam(adam) => {
@@ -157,9 +159,6 @@ impl Reference {
                     *m = adam.beta_1 * *m + (1.0 - adam.beta_1) * g;
                     *v = adam.beta_2 * *v + (1.0 - adam.beta_2) * g * g;
                     *max_v = max_v.max(*v);
-                    if adam.cautious && (theta >= 0.0) != (*m >= 0.0) {
-                        decay = 0.0;
-                    }
                     let m_hat = *m / (1.0 - adam.beta_1.powi(time));
                     let v = if adam.amsgrad { *max_v } else { *v };
                     let v_hat = v / (1.0 - adam.beta_2.powi(time));
@@ -182,6 +181,8 @@ impl Reference {
                     }
                 }
             };
+            let spared = self.setting.cautious && update * theta < 0.0;
+            let decay = if spared { 0.0 } else { self.setting.decay() };
             self.parameter[i] = theta - decay * theta - lr * update;
         }
     }

@@ -92,7 +92,11 @@ fn what_is_out_of_range_is_refused_by_name() {
     for (config, message) in [
         (
             config(f64::NAN, 1),
-            "max_lr must be finite and greater than 0, but is NaN",
+            "max_lr must be greater than 0 and finite in f32, but is NaN",
+        ),
+        (
+            config(1e308, 1),
+            "max_lr must be greater than 0 and finite in f32, but is 1",
         ),
         (
             config(0.1, 1).with_min_lr(0.2),
@@ -109,7 +113,7 @@ fn what_is_out_of_range_is_refused_by_name() {
         ),
     ] {
         let error = config.try_init().err().expect("it is out of range");
-        assert_eq!(error.to_string(), message);
+        assert!(error.to_string().starts_with(message), "{error}");
     }
 }
 
@@ -119,6 +123,19 @@ fn cycles_too_long_to_count_do_not_overflow() {
         .with_cycle_factor(usize::MAX)
         .with_steps_per_epoch(usize::MAX);
     assert_eq!(config.build().step(), 1.0);
+}
+
+#[test]
+fn the_largest_step_counts_on() {
+    for factor in [1, 2] {
+        let config = CosineWarmRestartsLrSchedulerConfig::new(1.0, 10).with_cycle_factor(factor);
+        let mut scheduler = config.build();
+        let record = LrSchedulerRecord::new().with_scalar("step", usize::MAX);
+        scheduler.load_record(record);
+        let rates = [scheduler.step(), scheduler.step()];
+        assert_eq!(rates[0], rates[1], "it stays where it is");
+        assert!((0.0..=1.0).contains(&rates[0]));
+    }
 }
 
 /// Twice the data, the epochs or half the batch: the root of a half of the decay.

@@ -168,7 +168,7 @@ fn penalties_leave_out_what_does_not_learn() {
 fn a_coefficient_that_is_none_is_refused() {
     for lambda in [-1.0, f64::NAN, f64::INFINITY] {
         let error = L2Penalty::try_new(lambda).expect_err("it is no coefficient");
-        let expected = format!("lambda must be finite and not negative, but is {lambda}");
+        let expected = format!("lambda must be at least 0 and finite in f32, but is {lambda}");
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -27,7 +27,8 @@ struct Case {
 
 #[test]
 fn adam_is_no_further_from_f64_than_pytorchs() {
-    compare_with_pytorch(include_str!("../fixtures/adam.json"), 1.0);
+    // The one-pass forms come to 0.52, as README has it, and the portable one to 0.55.
+    compare_with_pytorch(include_str!("../fixtures/adam.json"), 0.57);
 }
 
 #[test]

@@ -1,0 +1,205 @@
+//! The options that the configurations are made of, each written down once.
+//!
+//! [`config!`] puts a configuration together from groups of them. It gives what Burn's `Config`
+//! derive gives, and files that outlive a version: a field that a file lacks has its default, and
+//! one that the configuration lacks is an error that names it.
+
+use burn::serde::{Deserialize, Deserializer};
+
+/// `config! { /// What it configures. pub struct AdamWConfig: adam decoupled; }`
+macro_rules! config {
+    ($(#[doc = $doc:literal])* pub struct $config:ident: $($group:ident)+;) => {
+        $crate::options::config! { @groups $($group)+ clipping; $config [$($doc)*] }
+    };
+
+    (@groups adam $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
+            /// β₁, the decay rate of the first moment. In [0, 1).
+            with_beta_1 => beta_1: f64 = 0.9,
+            /// β₂, the decay rate of the second moment. In [0, 1).
+            with_beta_2 => beta_2: f64 = 0.999,
+            /// ε, added to the root of the second moment. Greater than 0, and finite in f32.
+            with_epsilon => epsilon: f64 = 1e-5,
+            /// AMSGrad: whether the largest second moment so far takes the place of the second
+            /// moment
+            /// ([On the Convergence of Adam and Beyond](https://openreview.net/forum?id=ryQu7f-RZ)).
+            with_amsgrad => amsgrad: bool = false,
+        }
+
+        impl $config {
+            fn rule(&self) -> $crate::adam::Adam {
+                $crate::adam::Adam {
+                    beta_1: self.beta_1,
+                    beta_2: self.beta_2,
+                    epsilon: self.epsilon,
+                    amsgrad: self.amsgrad,
+                    decay: self.decay(),
+                }
+            }
+        }
+    };
+
+    (@groups sgd $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
+            /// Momentum μ and dampening, both in [0, 1), and whether Nesterov's look-ahead is
+            /// taken. Burn's `MomentumConfig` dampens by 0.1 unless told otherwise; PyTorch's
+            /// default is 0.
+            with_momentum => momentum: Option<burn::optim::momentum::MomentumConfig> = None,
+        }
+
+        impl $config {
+            fn rule(&self) -> $crate::sgd::Sgd {
+                $crate::sgd::Sgd {
+                    momentum: self.momentum.clone(),
+                    decay: self.decay(),
+                }
+            }
+        }
+    };
+
+    (@groups coupled $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
+            /// λ, the coefficient of the penalty `λ/2·‖θ‖²`. Not negative, and finite in f32. Files
+            /// may have it as Burn's own: `weight_decay`, with the penalty in it or null for none.
+            #[serde(alias = "weight_decay", deserialize_with = "crate::options::penalty")]
+            with_l2_penalty => l2_penalty: f64 = 1e-4,
+            /// Whether parameters of rank 0 and 1 (biases, the gains of norms) are penalized too.
+            with_decay_vectors => decay_vectors: bool = true,
+        }
+
+        impl $config {
+            fn decay(&self) -> $crate::decay::Decay {
+                $crate::decay::Decay {
+                    coupling: $crate::decay::Coupling::L2 {
+                        penalty: self.l2_penalty,
+                    },
+                    vectors: self.decay_vectors,
+                }
+            }
+        }
+    };
+
+    (@groups decoupled $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
+            /// λ, the coefficient of the decay. Not negative, and finite in f32.
+            with_weight_decay => weight_decay: f64 = 1e-4,
+            /// What scales the decay: the learning rate, or the schedule alone.
+            with_decay_scaling => decay_scaling: $crate::DecayScaling =
+                $crate::DecayScaling::LearningRate,
+            /// Cautious decay: whether a weight is left undecayed while its update moves it away
+            /// from 0, so that the decay never works against the update. Where the update is 0,
+            /// weights of both signs decay
+            /// ([Cautious Weight Decay](https://arxiv.org/abs/2510.12402), algorithm 1).
+            with_cautious_weight_decay => cautious_weight_decay: bool = false,
+            /// Whether parameters of rank 0 and 1 (biases, the gains of norms) decay too.
+            with_decay_vectors => decay_vectors: bool = true,
+        }
+
+        impl $config {
+            fn decay(&self) -> $crate::decay::Decay {
+                $crate::decay::Decay {
+                    coupling: $crate::decay::Coupling::Decoupled {
+                        weight_decay: self.weight_decay,
+                        scaling: self.decay_scaling,
+                        cautious: self.cautious_weight_decay,
+                    },
+                    vectors: self.decay_vectors,
+                }
+            }
+        }
+    };
+
+    (@groups clipping; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @declare $config $docs $($fields)*
+            /// Clipping of each parameter's gradient, before anything else is done with it.
+            #[serde(alias = "gradient_clipping")]
+            with_grad_clipping =>
+                grad_clipping: Option<burn::grad_clipping::GradientClippingConfig> = None,
+        }
+    };
+
+    (@declare $config:ident [$($doc:literal)*] $(
+        $(#[doc = $field_doc:literal])*
+        $(#[serde($($serde:tt)*)])?
+        $with:ident => $field:ident: $type:ty = $default:expr,
+    )*) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, burn::serde::Serialize, burn::serde::Deserialize)]
+        #[serde(crate = "burn::serde", default, deny_unknown_fields)]
+        #[must_use]
+        #[non_exhaustive]
+        pub struct $config {
+            $(
+                $(#[doc = $field_doc])*
+                $(#[serde($($serde)*)])?
+                pub $field: $type,
+            )*
+        }
+
+        impl $config {
+            /// The defaults.
+            pub fn new() -> Self {
+                Self { $($field: $default,)* }
+            }
+
+            $(
+                $(#[doc = $field_doc])*
+                ///
+                #[doc = concat!("Default: `", stringify!($default), "`.")]
+                pub fn $with(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+
+        impl Default for $config {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        /// By what is shown of it: Burn's configurations within have no equality of their own.
+        impl PartialEq for $config {
+            fn eq(&self, other: &Self) -> bool {
+                format!("{self:?}") == format!("{other:?}")
+            }
+        }
+
+        impl burn::config::Config for $config {}
+
+        /// As JSON, as it is saved.
+        impl core::fmt::Display for $config {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(&burn::config::config_to_json(self))
+            }
+        }
+    };
+}
+pub(crate) use config;
+
+/// λ of a coupled penalty: ours is a number, Burn's own `{"penalty": λ}`, or null for none.
+pub(crate) fn penalty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        crate = "burn::serde",
+        untagged,
+        expecting = "the L2 penalty must be a number, {\"penalty\": number} or null"
+    )]
+    enum Saved {
+        Number(f64),
+        Burns(Burns),
+        None(()),
+    }
+
+    #[derive(Deserialize)]
+    #[serde(crate = "burn::serde", deny_unknown_fields)]
+    struct Burns {
+        penalty: f64,
+    }
+
+    Ok(match Saved::deserialize(deserializer)? {
+        Saved::Number(penalty) | Saved::Burns(Burns { penalty }) => penalty,
+        Saved::None(()) => 0.0,
+    })
+}

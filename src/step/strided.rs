@@ -1,0 +1,151 @@
+//! A copy of a strided view into memory of its own, in order: what a transposed gradient needs
+//! before it can be passed over like the rest.
+
+use super::threads::share;
+
+/// One dimension of a view: its length, and how far apart its elements are in memory.
+type Dimension = (usize, isize);
+
+/// The rows of a tile: so many elements of a column are neighbours where rows and columns are
+/// stored the other way round.
+const ROWS: usize = 16;
+
+/// The length from which threads pay.
+const THREADS_PAY_FROM: usize = 1 << 16;
+
+/// The elements of a view into `memory`, the last dimension's next to one another.
+///
+/// # Panics
+///
+/// Panics where the view reaches out of the memory.
+pub(super) fn contiguous<E: Copy + Default + Send + Sync>(
+    memory: &[E],
+    shape: &[usize],
+    strides: &[isize],
+    offset: usize,
+) -> Vec<E> {
+    let count = shape.iter().product();
+    let mut copy = vec![E::default(); count];
+    if count == 0 {
+        return copy;
+    }
+    let dimensions = merged(shape, strides);
+    let Some((&(length, stride), inner)) = dimensions.split_first() else {
+        copy[0] = memory[offset];
+        return copy;
+    };
+    let step = if inner.len() == 1 { ROWS } else { 1 };
+    let size = step * inner.iter().map(|(length, _)| length).product::<usize>();
+    let blocks = copy.chunks_mut(size).zip((0..length).step_by(step));
+    let threads = if count < THREADS_PAY_FROM {
+        1
+    } else {
+        length.div_ceil(step)
+    };
+    share(blocks, threads, |(block, first)| {
+        let rows = (step.min(length - first), stride);
+        let start = offset as isize + first as isize * stride;
+        copy_block(block, memory, start, rows, inner);
+    });
+    copy
+}
+
+/// Without dimensions of one element, and with neighbours that lie in memory as one taken together.
+fn merged(shape: &[usize], strides: &[isize]) -> Vec<Dimension> {
+    let mut merged: Vec<Dimension> = Vec::with_capacity(shape.len());
+    for (&length, &stride) in shape
+        .iter()
+        .zip(strides)
+        .filter(|(length, _)| **length != 1)
+    {
+        match merged.last_mut() {
+            Some(outer) if outer.1 == stride * length as isize => {
+                *outer = (outer.0 * length, stride);
+            }
+            _ => merged.push((length, stride)),
+        }
+    }
+    merged
+}
+
+fn copy_block<E: Copy>(
+    block: &mut [E],
+    memory: &[E],
+    start: isize,
+    (length, stride): Dimension,
+    inner: &[Dimension],
+) {
+    let at = |row: usize| start + row as isize * stride;
+    match *inner {
+        [] => {
+            for (row, element) in block.iter_mut().enumerate() {
+                *element = memory[at(row) as usize];
+            }
+        }
+        [(columns, 1)] => {
+            for (row, copy) in block.chunks_exact_mut(columns).enumerate() {
+                let from = at(row) as usize;
+                copy.copy_from_slice(&memory[from..from + columns]);
+            }
+        }
+        // Column by column of a few rows, so that both ends stay in the innermost cache.
+        [(columns, apart)] => {
+            for column in 0..columns {
+                let from = start + column as isize * apart;
+                let copies = block[column..].iter_mut().step_by(columns);
+                for (row, copy) in copies.enumerate().take(length) {
+                    *copy = memory[(from + row as isize * stride) as usize];
+                }
+            }
+        }
+        [next, ref rest @ ..] => {
+            let size = block.len() / length;
+            for (row, block) in block.chunks_exact_mut(size).enumerate() {
+                copy_block(block, memory, at(row), next, rest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Element by element, by the definition of a stride.
+    fn expected(shape: &[usize], strides: &[isize], offset: usize) -> Vec<usize> {
+        let Some((&length, inner)) = shape.split_first() else {
+            return vec![offset];
+        };
+        let from = |i: usize| (offset as isize + i as isize * strides[0]) as usize;
+        (0..length)
+            .flat_map(|i| expected(inner, &strides[1..], from(i)))
+            .collect()
+    }
+
+    #[test]
+    fn views_of_all_kinds_come_out_in_order() {
+        let memory: Vec<usize> = (0..400_000).collect();
+        let views: [(&[usize], &[isize], usize); 13] = [
+            (&[], &[], 7),
+            (&[0, 5], &[5, 1], 0),
+            (&[1, 1], &[9, 9], 3),
+            (&[6], &[-2], 11),
+            (&[5, 7], &[7, 1], 2),
+            (&[5, 7], &[1, 5], 0),
+            (&[37, 53], &[1, 37], 1),
+            (&[501, 703], &[1, 501], 4),
+            (&[4, 6], &[0, 1], 5),
+            (&[4, 6], &[1, 0], 5),
+            (&[4, 6], &[-6, -1], 23),
+            (&[3, 17, 20], &[340, 1, 17], 0),
+            (&[2, 3, 4, 5], &[1, 2, 30, 6], 10),
+        ];
+        for (shape, strides, offset) in views {
+            let actual = contiguous(&memory, shape, strides, offset);
+            assert!(
+                actual == expected(shape, strides, offset),
+                "{shape:?} {strides:?}"
+            );
+        }
+    }
+}

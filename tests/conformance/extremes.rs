@@ -1,0 +1,177 @@
+//! Numbers at the ends of what a precision holds.
+
+use burn::tensor::DType;
+use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdWConfig, SimpleOptimizer};
+
+use crate::config::panic_message;
+use crate::forms::{Optimizer, Run, forms, tensor, values};
+
+/// Three weights of 1, stepped with one gradient after the other.
+fn stepped(optimizer: Optimizer, gradients: &[f64], dtype: DType) -> Vec<(String, Vec<f64>)> {
+    let run = |form: crate::forms::Form| {
+        let of = |value: f64| tensor(&[1.0; 3], [3], &form.device).cast(dtype) * value;
+        let mut run = Run::new(optimizer.clone(), 1e-3, of(1.0));
+        for gradient in gradients {
+            run.step(of(*gradient));
+        }
+        (format!("{} {dtype:?}", form.name), values(&run.parameter))
+    };
+    forms()
+        .into_iter()
+        .filter(|form| form.dtypes.contains(&dtype))
+        .map(run)
+        .collect()
+}
+
+#[test]
+fn the_largest_gradients_in_turn_leave_the_weight_finite() {
+    for amsgrad in [false, true] {
+        for [beta_1, beta_2] in [[0.9, 0.999], [0.5, 0.5], [0.3, 0.3], [0.0, 0.0]] {
+            let adam = AdamWConfig::new()
+                .with_beta_1(beta_1)
+                .with_beta_2(beta_2)
+                .with_amsgrad(amsgrad)
+                .build();
+            for (dtype, largest) in [(DType::F32, 3.2e38), (DType::F64, 1.7e308)] {
+                let gradients = [1.0, largest, -largest, largest, -largest, 1.0];
+                for (form, weights) in stepped(Optimizer::AdamW(adam.clone()), &gradients, dtype) {
+                    for weight in weights {
+                        assert!(
+                            (weight - 1.0).abs() < 0.01,
+                            "{form}, β {beta_1} and {beta_2}, AMSGrad {amsgrad}: {weight}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// As in Burn's own, such an element is updated no more.
+#[test]
+fn a_square_that_overflows_ends_the_updates() {
+    for beta_2 in [0.0, 0.49, 0.5, 0.999] {
+        for amsgrad in [false, true] {
+            let adam = AdamWConfig::new()
+                .with_beta_2(beta_2)
+                .with_amsgrad(amsgrad)
+                .with_weight_decay(0.0)
+                .build();
+            for (dtype, large) in [(DType::F32, 1e20), (DType::F64, 1e160)] {
+                let of =
+                    |gradients: &[f64]| stepped(Optimizer::AdamW(adam.clone()), gradients, dtype);
+                let rest = [1.0; 20];
+                let before = of(&[1.0]);
+                let after = of(&[&[1.0, large][..], &rest].concat());
+                // With β₂ = 0 the second moment is the square itself, and is as good as new.
+                let kept = |form: &str, before: &[f64], after: &[f64]| {
+                    assert_eq!(before, after, "{form}, β₂ {beta_2}, AMSGrad {amsgrad}");
+                };
+                for ((form, before), (_, after)) in before.iter().zip(&after) {
+                    kept(form, before, after);
+                }
+            }
+        }
+    }
+}
+
+/// An f32 gradient is not rounded to the precision of a half-precision parameter, nor an f64
+/// gradient to f32.
+#[test]
+fn a_gradient_in_a_wider_precision_is_not_narrowed() {
+    for form in forms() {
+        for (own, wide, large) in [
+            (DType::F16, DType::F32, 1e5),
+            (DType::BF16, DType::F32, 1.000_001),
+            (DType::F32, DType::F64, 1e150),
+        ] {
+            if ![own, wide].iter().all(|dtype| form.dtypes.contains(dtype)) {
+                continue;
+            }
+            let parameter = tensor(&[1.0; 4], [4], &form.device).cast(own);
+            let gradient = tensor(&[1.0; 4], [4], &form.device).cast(wide) * large;
+            let adam = AdamWConfig::new().build();
+            let (updated, state) = adam.step(1e-1, parameter, gradient, None);
+            let state = state.expect("Adam has a state");
+            assert_eq!(updated.dtype(), own);
+            assert_eq!(state.moment_1().dtype(), DType::F32);
+            for weight in values(&updated) {
+                assert!((weight - 0.9).abs() < 0.01, "{}: {weight}", form.name);
+            }
+            if wide == DType::F32 {
+                for moment in values(state.moment_1()) {
+                    assert!(
+                        (moment / large - 0.1).abs() < 1e-7,
+                        "{}: {moment}",
+                        form.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A narrower one is widened.
+#[test]
+fn a_gradient_in_a_narrower_precision_is_widened() {
+    for form in forms() {
+        if !form.dtypes.contains(&DType::F16) {
+            continue;
+        }
+        let parameter = || tensor(&[1.0, -0.5], [2], &form.device);
+        let gradient = tensor(&[0.25, 2.0], [2], &form.device);
+        let adam = AdamWConfig::new().build();
+        let (expected, _) = adam.step(1e-2, parameter(), gradient.clone(), None);
+        let (actual, _) = adam.step(1e-2, parameter(), gradient.cast(DType::F16), None);
+        assert_eq!(values(&actual), values(&expected), "{}", form.name);
+    }
+}
+
+/// The largest coefficients that are taken leave a 0 as it is; what is larger is refused.
+#[test]
+fn coefficients_beyond_f32_are_refused_and_none_makes_a_nan_of_zero() {
+    const LARGEST: f64 = f32::MAX as f64;
+    for form in forms() {
+        let zero = || tensor(&[0.0], [1], &form.device);
+        let adamw = AdamWConfig::new().with_weight_decay(LARGEST).build();
+        let l2 = AdamL2Config::new().with_l2_penalty(LARGEST).build();
+        let sgdw = SgdWConfig::new().with_weight_decay(LARGEST).build();
+        assert_eq!(values(&adamw.step(1e-20, zero(), zero(), None).0), [0.0]);
+        assert_eq!(values(&l2.step(1.0, zero(), zero(), None).0), [0.0]);
+        assert_eq!(values(&sgdw.step(1e-20, zero(), zero(), None).0), [0.0]);
+
+        let message = panic_message(|| sgdw.step(1.0, zero(), zero(), None));
+        assert_eq!(
+            message,
+            "the learning rate is too large: the decay of a step, δ, is 3.4028234663852886e38, and overflows in F32"
+        );
+        for lr in [1e30, 1e300] {
+            let message = panic_message(|| l2.step(lr, zero(), zero(), None));
+            let expected = "the learning rate is too large: the size of a step, α, is ";
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+    for refused in [1e39, 1e300] {
+        for error in [
+            AdamWConfig::new()
+                .with_weight_decay(refused)
+                .try_build()
+                .err(),
+            AdamL2Config::new()
+                .with_l2_penalty(refused)
+                .try_build()
+                .err(),
+            SgdWConfig::new()
+                .with_weight_decay(refused)
+                .try_build()
+                .err(),
+            AdamWConfig::new().with_epsilon(refused).try_build().err(),
+            AdamWConfig::new()
+                .with_decay_scaling(DecayScaling::Schedule { max_lr: refused })
+                .try_build()
+                .err(),
+        ] {
+            assert_eq!(error.expect("it is beyond f32").value(), refused);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Configurations as files: Burn's own, those of other versions, and those with mistakes.
+
+use burn::config::Config;
+use burn::grad_clipping::GradientClippingConfig;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, SgdConfig};
+use burn_decay::{
+    AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, SgdL2Config,
+    SgdWConfig,
+};
+use serde_json::{Map, Value};
+
+fn file(config: &impl Config) -> Map<String, Value> {
+    let text = serde_json::to_string(config).expect("configs serialize");
+    serde_json::from_str(&text).expect("they are objects")
+}
+
+fn read<C: Config>(file: Map<String, Value>) -> Result<C, String> {
+    serde_json::from_value(Value::Object(file)).map_err(|error| error.to_string())
+}
+
+fn clipping() -> Option<GradientClippingConfig> {
+    Some(GradientClippingConfig::Norm(2.5))
+}
+
+#[test]
+fn burns_own_files_load_with_the_same_meaning() {
+    let burns = burn::optim::AdamWConfig::new()
+        .with_beta_1(0.8)
+        .with_beta_2(0.95)
+        .with_epsilon(1e-7)
+        .with_weight_decay(0.03)
+        .with_cautious_weight_decay(true)
+        .with_amsgrad(true)
+        .with_grad_clipping(clipping());
+    let expected = AdamWConfig::new()
+        .with_beta_1(0.8)
+        .with_beta_2(0.95)
+        .with_epsilon(1e-7)
+        .with_weight_decay(0.03)
+        .with_cautious_weight_decay(true)
+        .with_amsgrad(true)
+        .with_grad_clipping(clipping());
+    assert_eq!(read(file(&burns)), Ok(expected));
+    let burns = burn::optim::AdamWConfig::new();
+    assert_eq!(read(file(&burns)), Ok(AdamWConfig::new()));
+
+    for penalty in [None, Some(0.02)] {
+        let burns = AdamConfig::new()
+            .with_beta_1(0.8)
+            .with_amsgrad(true)
+            .with_weight_decay(penalty.map(WeightDecayConfig::new))
+            .with_grad_clipping(clipping());
+        let l2_penalty = if penalty.is_some() { 0.02 } else { 0.0 };
+        let expected = AdamL2Config::new()
+            .with_beta_1(0.8)
+            .with_amsgrad(true)
+            .with_l2_penalty(l2_penalty)
+            .with_grad_clipping(clipping());
+        assert_eq!(read(file(&burns)), Ok(expected));
+
+        let momentum = Some(MomentumConfig::new().with_nesterov(true));
+        let burns = SgdConfig::new()
+            .with_weight_decay(penalty.map(WeightDecayConfig::new))
+            .with_momentum(momentum.clone())
+            .with_gradient_clipping(clipping());
+        let expected = SgdL2Config::new()
+            .with_l2_penalty(l2_penalty)
+            .with_momentum(momentum)
+            .with_grad_clipping(clipping());
+        assert_eq!(read(file(&burns)), Ok(expected));
+    }
+}
+
+/// Burn's Adam and SGD penalize; what decays decoupled does not take their λ for its own.
+#[test]
+fn a_coupled_penalty_is_not_taken_for_a_decoupled_decay() {
+    for penalty in [None, Some(WeightDecayConfig::new(0.02))] {
+        let adam = AdamConfig::new().with_weight_decay(penalty.clone());
+        assert!(read::<AdamWConfig>(file(&adam)).is_err());
+        let sgd = SgdConfig::new().with_weight_decay(penalty);
+        assert!(read::<SgdWConfig>(file(&sgd)).is_err());
+    }
+}
+
+/// `changed` differs from `default` in every field that a file may lack.
+fn a_file_may_lack_any_field<C: Config + PartialEq>(changed: &C, default: &C, required: &[&str]) {
+    let (whole, defaults) = (file(changed), file(default));
+    assert_eq!(read::<C>(whole.clone()).as_ref(), Ok(changed));
+    for field in whole.keys() {
+        let mut lacking = whole.clone();
+        lacking.remove(field);
+        let read = read::<C>(lacking.clone());
+        if required.contains(&field.as_str()) {
+            let error = read.expect_err("it has no default");
+            assert!(error.contains(&format!("`{field}`")), "{error}");
+            continue;
+        }
+        assert_ne!(whole[field], defaults[field], "{field}");
+        lacking.insert(field.clone(), defaults[field].clone());
+        assert_eq!(read.map(|config| file(&config)), Ok(lacking), "{field}");
+    }
+    for misspelt in ["weigth_decay", "beta1", "l2", "learning_rate"] {
+        let mut more = whole.clone();
+        more.insert(misspelt.into(), 0.1.into());
+        let error = read::<C>(more).expect_err("no configuration has it");
+        assert!(error.contains(&format!("`{misspelt}`")), "{error}");
+    }
+}
+
+#[test]
+fn files_of_other_versions_load_and_misspelt_fields_are_named() {
+    let schedule = DecayScaling::Schedule { max_lr: 3e-4 };
+    let adamw = AdamWConfig::new()
+        .with_beta_1(0.8)
+        .with_beta_2(0.95)
+        .with_epsilon(1e-7)
+        .with_weight_decay(0.03)
+        .with_decay_scaling(schedule)
+        .with_cautious_weight_decay(true)
+        .with_decay_vectors(false)
+        .with_amsgrad(true)
+        .with_grad_clipping(clipping());
+    a_file_may_lack_any_field(&adamw, &AdamWConfig::new(), &[]);
+    let adam_l2 = AdamL2Config::new()
+        .with_beta_1(0.8)
+        .with_beta_2(0.95)
+        .with_epsilon(1e-7)
+        .with_l2_penalty(0.03)
+        .with_decay_vectors(false)
+        .with_amsgrad(true)
+        .with_grad_clipping(clipping());
+    a_file_may_lack_any_field(&adam_l2, &AdamL2Config::new(), &[]);
+    let momentum = Some(MomentumConfig::new());
+    let sgdw = SgdWConfig::new()
+        .with_weight_decay(0.03)
+        .with_decay_scaling(schedule)
+        .with_cautious_weight_decay(true)
+        .with_decay_vectors(false)
+        .with_momentum(momentum.clone())
+        .with_grad_clipping(clipping());
+    a_file_may_lack_any_field(&sgdw, &SgdWConfig::new(), &[]);
+    let sgd_l2 = SgdL2Config::new()
+        .with_l2_penalty(0.03)
+        .with_decay_vectors(false)
+        .with_momentum(momentum)
+        .with_grad_clipping(clipping());
+    a_file_may_lack_any_field(&sgd_l2, &SgdL2Config::new(), &[]);
+
+    let new = CosineWarmRestartsLrSchedulerConfig::new;
+    let restarts = new(0.1, 7)
+        .with_min_lr(0.01)
+        .with_cycle_factor(2)
+        .with_steps_per_epoch(10);
+    a_file_may_lack_any_field(&restarts, &new(0.1, 7), &["max_lr", "first_cycle"]);
+}
+
+#[test]
+fn a_configuration_is_saved_to_a_file_and_shown_as_it() {
+    let config = AdamWConfig::new().with_weight_decay(0.1);
+    let path = std::env::temp_dir().join(format!("burn-decay-{}.json", std::process::id()));
+    config.save(&path).expect("the folder can be written to");
+    let text = std::fs::read_to_string(&path).expect("it was written");
+    let read = AdamWConfig::load(&path).expect("it was written");
+    std::fs::remove_file(&path).expect("it is there");
+    assert_eq!(read, config);
+    assert_ne!(read, AdamWConfig::new());
+    assert_eq!(text, config.to_string());
+}

@@ -1,0 +1,141 @@
+//! A step ends, whatever the threads of the program do: it never waits for a thread of the user's.
+//!
+//! What would hang runs in a process of its own, which is given up on after a while.
+
+use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor};
+use burn_decay::{AdamWConfig, SimpleOptimizer};
+use rayon::ThreadPoolBuilder;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+/// Long enough for threads to pay, and for every worker to be asked.
+const COUNT: usize = 1 << 20;
+
+#[allow(
+    deprecated,
+    reason = "Burn deprecates the ndarray backend, and keeps it"
+)]
+fn devices() -> Vec<Device> {
+    vec![
+        Device::flex(),
+        #[cfg(feature = "ndarray")]
+        Device::ndarray(),
+    ]
+}
+
+/// Takes a step on each device, with a sum that shows that it was taken.
+fn step() {
+    for device in devices() {
+        let [theta, gradient] = [1.0, 0.5].map(|value| Tensor::<1>::full([COUNT], value, &device));
+        let adam = AdamWConfig::new().with_weight_decay(0.0).build();
+        let (updated, _) = adam.step(0.5, theta, gradient, None);
+        let mean: f64 = updated.mean().into_scalar();
+        assert!((mean - 0.5).abs() < 1e-3, "{mean}");
+    }
+}
+
+/// Runs the scenario of this name in a process of its own.
+fn ends(scenario: &str) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let this = std::env::current_exe().expect("a test has a path");
+    let mut child = Command::new(this)
+        .args([scenario, "--exact", "--ignored"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a test can be started");
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            break status;
+        }
+        if start.elapsed() > PATIENCE {
+            child.kill().expect("it is our child");
+            panic!("{scenario} hangs");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success(), "{scenario} fails");
+}
+
+macro_rules! scenarios {
+    ($($scenario:ident => $test:ident),* $(,)?) => {$(
+        #[test]
+        fn $test() {
+            ends(stringify!($scenario));
+        }
+    )*};
+}
+
+scenarios! {
+    workers_wait_for_a_step => a_step_that_every_worker_waits_for_ends,
+    workers_are_busy => a_step_does_not_wait_for_busy_workers,
+    a_loader_fills_a_channel => a_loop_beside_a_parallel_loader_ends,
+    steps_in_pools => steps_in_pools_of_any_size_end,
+    steps_in_a_parallel_loop => steps_in_a_parallel_loop_end,
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn workers_wait_for_a_step() {
+    for _ in 0..5 {
+        rayon::broadcast(|_| thread::spawn(step).join().expect("the step ends"));
+    }
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn workers_are_busy() {
+    step();
+    const BUSY: Duration = Duration::from_secs(4);
+    let busy = Instant::now();
+    for _ in 0..rayon::current_num_threads() {
+        rayon::spawn(move || {
+            while busy.elapsed() < BUSY {
+                std::hint::spin_loop();
+            }
+        });
+    }
+    thread::sleep(Duration::from_millis(50));
+    let start = Instant::now();
+    // Without the sums, which Burn computes on rayon's workers.
+    for device in devices() {
+        let zeros = Tensor::<1>::zeros([COUNT], &device);
+        let adam = AdamWConfig::new().build();
+        adam.step(0.5, zeros.clone(), zeros, None);
+    }
+    assert!(start.elapsed() < BUSY / 4, "{:?}", start.elapsed());
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn a_loader_fills_a_channel() {
+    let (sender, receiver) = sync_channel(2);
+    let trainer = thread::spawn(move || receiver.iter().map(|_: usize| step()).count());
+    (0..40).into_par_iter().for_each_with(sender, |sender, i| {
+        sender.send(i).expect("somebody receives")
+    });
+    assert_eq!(trainer.join().expect("the training ends"), 40);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn steps_in_pools() {
+    for threads in [1, 2, 3, 16] {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.expect("threads can be started");
+        pool.install(step);
+        pool.broadcast(|_| step());
+    }
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn steps_in_a_parallel_loop() {
+    (0..16).into_par_iter().for_each(|_| {
+        (0..2).into_par_iter().for_each(|_| step());
+    });
+}
