@@ -26,7 +26,7 @@ pub struct Finding<'a> {
     best_learning_rate: f64,
     best_lambda: f64,
     pub test_error: Spread,
-    /// How much more test error the best cell with λ = 0 has.
+    /// How much more test error the best cell of λ = 0 has than the best of the others.
     gained_by_decay: Spread,
     /// How much more test error one has who tunes λ at some learning rate, and then the learning
     /// rate with that λ, than who searches the whole map: the mean over all that one can start from.
@@ -54,6 +54,7 @@ impl<'a> Finding<'a> {
         best_tenth.sort_by(|a, b| mean[*a].total_cmp(&mean[*b]));
         best_tenth.truncate(1.max(cells / 10));
         let best = best_tenth[0];
+        let with = map.best(&mean, |run| run.lambda > 0.0);
         let without = map.best(&mean, |run| run.lambda == 0.0);
 
         let test_error = Spread::of(test.iter().map(|errors| errors[best]));
@@ -68,16 +69,15 @@ impl<'a> Finding<'a> {
             best_learning_rate: map.runs[best].learning_rate,
             best_lambda: map.runs[best].lambda,
             test_error,
-            gained_by_decay: Spread::of(test.iter().map(|test| test[without] - test[best])),
+            gained_by_decay: Spread::of(test.iter().map(|test| test[without] - test[with])),
             lost_by_two_searches: Spread::of(both.map(|both| map.lost_by_two_searches(both))),
             slope: Spread::of(validation.iter().map(|errors| map.slope(errors))),
         }
     }
 
-    /// The slope, unless the best λ gains no more than twice its standard deviation.
+    /// The slope, unless what the best λ gains is within its standard deviation.
     pub fn summary(&self) -> String {
-        let Spread { mean, deviation } = self.gained_by_decay;
-        if mean <= f64::max(0.0, 2.0 * deviation) {
+        if self.gained_by_decay.mean <= self.gained_by_decay.deviation.max(0.0) {
             "no λ is clearly better than none".into()
         } else {
             format!("slope of the best λ: {}", self.slope)
