@@ -2,7 +2,6 @@
 //! from training runs on real digits.
 //!
 //! ```text
-//! cargo run --release --example decay_map
 //! cargo run --release --example decay_map -- --help
 //! ```
 
@@ -10,53 +9,40 @@
 mod digits;
 #[path = "../mnist/files.rs"]
 mod files;
-mod numbers;
+mod findings;
 mod options;
 mod picture;
-mod results;
 mod sweep;
 mod training;
 
 use std::fs;
-use std::process::ExitCode;
 
 use clap::Parser;
 
-use numbers::Finding;
+use files::write_whole;
+use findings::Finding;
 use options::Options;
-use results::Results;
 
-fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("decay_map: {error}");
-            ExitCode::FAILURE
-        }
+fn main() {
+    if let Err(error) = run(&Options::parse()) {
+        eprintln!("decay_map: {error}");
+        std::process::exit(1);
     }
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let settings = options.settings()?;
-    let problem = training::Problem::new(&settings)?;
-    fs::create_dir_all(&options.out)
-        .map_err(|error| format!("{}: {error}", options.out.display()))?;
-    let mut results = Results::open(&options.out.join("runs.jsonl"), &settings)?;
-    sweep::run(&settings, &problem, &mut results, options.jobs)?;
+    let maps = options.maps()?;
+    let out = &options.out;
+    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let results = sweep::run(&maps, options, &out.join("runs.jsonl"))?;
+    let findings: Vec<Finding> = maps.iter().map(|map| Finding::new(map, &results)).collect();
+    findings::print(&findings);
 
-    let findings = Finding::of_all(&settings, &results);
-    numbers::print(&findings);
-    let [csv, png, json] =
-        ["decay_map.csv", "decay_map.png", "decay_map.json"].map(|name| options.out.join(name));
-    files::write_whole(&csv, |path| fs::write(path, results.csv(&settings)))?;
-    picture::draw(&settings, &results, &findings, &png)?;
-    let text = serde_json::to_string_pretty(&findings).map_err(|error| error.to_string())?;
-    files::write_whole(&json, |path| fs::write(path, text + "\n"))?;
-    println!(
-        "\nwritten to {}, {} and {}",
-        png.display(),
-        csv.display(),
-        json.display()
-    );
+    let csv = sweep::csv(&maps, &results);
+    write_whole(&out.join("decay_map.csv"), |path| fs::write(path, csv))?;
+    let json = serde_json::to_string_pretty(&findings).map_err(|error| error.to_string())?;
+    write_whole(&out.join("decay_map.json"), |path| fs::write(path, json))?;
+    picture::draw(&findings, options.seeds.get(), &out.join("decay_map.png"))?;
+    println!("\ndecay_map.png, .csv and .json are in {}", out.display());
     Ok(())
 }
