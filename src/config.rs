@@ -70,6 +70,17 @@ pub(crate) fn positive(field: &'static str, value: f64) -> Result<(), ConfigErro
     require(holds, field, value, "greater than 0 and finite in f32")
 }
 
+/// A learning rate that others are divided by.
+pub(crate) fn base_rate(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    let holds = (f64::from(f32::MIN_POSITIVE)..=LARGEST).contains(&value);
+    require(
+        holds,
+        field,
+        value,
+        "greater than 0, and normal and finite in f32",
+    )
+}
+
 pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<(), ConfigError> {
     let holds = (0.0..=LARGEST).contains(&value);
     require(holds, field, value, "at least 0 and finite in f32")
@@ -195,7 +206,7 @@ macro_rules! optimizer {
             /// # Panics
             ///
             /// Panics where the learning rate is negative, not finite, or so large that the step
-            /// is not finite in the parameter's precision, and where the gradient's shape or the
+            /// overflows in the precision that it is computed in, and where the gradient's shape or the
             /// state's is not the parameter's.
             fn step<const D: usize>(
                 &self,

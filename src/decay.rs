@@ -2,7 +2,7 @@
 
 use burn::serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, not_negative, positive};
+use crate::config::{ConfigError, base_rate, not_negative};
 use crate::step;
 
 /// What scales the decoupled decay: how the δ in `θ ← θ - (δθ + u)` comes from λ and the learning
@@ -39,7 +39,7 @@ pub enum DecayScaling {
     /// with.
     Schedule {
         /// The base learning rate α: what the scheduler gives where η_t is 1. Greater than 0, and
-        /// finite in f32.
+        /// normal and finite in f32.
         max_lr: f64,
     },
 }
@@ -58,7 +58,7 @@ impl DecayScaling {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         match self {
             Self::LearningRate => Ok(()),
-            Self::Schedule { max_lr } => positive("max_lr", *max_lr),
+            Self::Schedule { max_lr } => base_rate("max_lr", *max_lr),
         }
     }
 }

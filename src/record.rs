@@ -101,20 +101,22 @@ impl<'a> Record<'a> {
                 format!("has the shape {found}, but the first {shape}"),
             );
         }
-        let right = |value: &f64| match allowed {
-            Values::Finite => value.is_finite(),
-            Values::NotNegative => *value >= 0.0,
-        };
-        if let Some(value) = data.iter::<f64>().find(|value| !right(value)) {
-            self.refuse(leaf, format!("holds {value}"));
-        }
         let device = device_with(dtype, self.device);
         let dtype = if device.supports_dtype(dtype) {
             dtype
         } else {
             DType::F32
         };
-        Tensor::from_data(data, (&device, dtype))
+        let moment = Tensor::from_data(data, (&device, dtype));
+        let right = |value: &f64| match allowed {
+            Values::Finite => value.is_finite(),
+            Values::NotNegative => *value >= 0.0,
+        };
+        // Of the tensor, and not of the record, whose memory may be at any address.
+        if let Some(value) = moment.to_data().iter::<f64>().find(|value| !right(value)) {
+            self.refuse(leaf, format!("holds {value}"));
+        }
+        moment
     }
 
     pub(crate) fn warn_of_fresh_start(&self) {

@@ -76,6 +76,8 @@ scenarios! {
     a_loader_fills_a_channel => a_loop_beside_a_parallel_loader_ends,
     steps_in_pools => steps_in_pools_of_any_size_end,
     steps_in_a_parallel_loop => steps_in_a_parallel_loop_end,
+    small_steps_beside_large_ones => a_small_step_does_not_wait_for_a_large_one,
+    rayons_pool_is_still_to_be_made => a_step_does_not_make_rayons_pool,
 }
 
 #[test]
@@ -138,4 +140,38 @@ fn steps_in_a_parallel_loop() {
     (0..16).into_par_iter().for_each(|_| {
         (0..2).into_par_iter().for_each(|_| step());
     });
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn small_steps_beside_large_ones() {
+    fn time(count: usize) -> Duration {
+        let [theta, gradient] =
+            [0.0, 0.0].map(|zero| Tensor::<1>::full([count], zero, &Device::flex()));
+        let start = Instant::now();
+        AdamWConfig::new().build().step(0.5, theta, gradient, None);
+        start.elapsed()
+    }
+    let large = thread::spawn(|| {
+        let all = (0..5).map(|_| time(1 << 25));
+        all.min().expect("there are five")
+    });
+    let mut worst = Duration::ZERO;
+    while !large.is_finished() {
+        worst = worst.max(time(1 << 17));
+    }
+    let large = large.join().expect("the steps end");
+    assert!(worst < large / 2, "{worst:?} beside steps of {large:?}");
+}
+
+/// A program may still say how many threads it has.
+#[test]
+#[ignore = "a part of another test"]
+fn rayons_pool_is_still_to_be_made() {
+    let zeros = Tensor::<1>::zeros([COUNT], &Device::flex());
+    AdamWConfig::new()
+        .build()
+        .step(0.5, zeros.clone(), zeros, None);
+    let pool = ThreadPoolBuilder::new().num_threads(3).build_global();
+    assert!(pool.is_ok(), "{pool:?}");
 }

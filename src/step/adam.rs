@@ -15,7 +15,8 @@
 //! - the moments move by a share of the difference, so that rounding `1-β₂` to f32 shifts the
 //!   rate by 2⁻²⁴ of itself, where a rounded `β₂` next to 1 would shift it by 3·10⁻⁵; for β below
 //!   one half they move from the other end, `g + β(m - g)`, where that is the exact one. (The
-//!   difference of m's two ends may overflow, and m takes a share of each end instead; it is v's
+//!   difference of m's two ends may overflow: it is taken of halves, which is exact, or, where the
+//!   machine has fused multiply-adds, of shares, which is faster and rounds once more. It is v's
 //!   rounding that counts);
 //! - a `v` that overflowed stays infinite, as a moving average would, so that a gradient too
 //!   large to be squared ends the updates of its element, as it does elsewhere, and is no NaN.
@@ -90,8 +91,8 @@ impl<const N: usize> Rule<N> for Adam<f64> {
         let moved = from.clone() + (to - from) * self.average_2.share;
         *v = moved.mask_fill(overflowed, f32::INFINITY);
         let (from, to) = self.average_1.ends(m.clone(), g);
-        let share = self.average_1.share;
-        *m = from.clone() - from * share + to * share;
+        let half_the_way = to * 0.5 - from.clone() * 0.5;
+        *m = from + half_the_way * (2.0 * self.average_1.share);
         let v = match max_v {
             [max_v] => {
                 *max_v = max_v.clone().max_pair(v.clone());
@@ -163,8 +164,12 @@ mod numbers {
             *v = floor.or_zero(moved, moved);
             let (from, to) = adam.average_1.ends(*m, g);
             let share = adam.average_1.share;
-            let rest = multiply_add::<T, FUSED>(-share, from, from);
-            let moved = multiply_add::<T, FUSED>(share, to, rest);
+            let moved = if FUSED {
+                share.mul_add(to, (-share).mul_add(from, from))
+            } else {
+                let half = round::<T>(0.5);
+                from + (share + share) * (half * to - half * from)
+            };
             *m = floor.or_zero(moved, moved.abs());
             let v = match max_v {
                 [max_v] => {
@@ -263,7 +268,8 @@ mod kernel {
         ) -> Vector<A, S> {
             let (from, to) = ends::<A, S>(&scalars.average_1, *moments.index(0), g);
             let share = Vector::new(scalars.average_1.share.get::<A>());
-            let m = from - share * from + share * to;
+            let half = Vector::new(A::new(0.5));
+            let m = from + (share + share) * (half * to - half * from);
             let square = g * g;
             let larger = max(*moments.index(1), square);
             let (from, to) = ends::<A, S>(&scalars.average_2, *moments.index(1), square);

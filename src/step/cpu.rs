@@ -177,8 +177,9 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
         let mut moments_i = std::array::from_fn(|k| moments[k][i]);
         let direction = rule.of_numbers::<FUSED>(g, &mut moments_i);
 
-        let first = moments_i.first().copied().unwrap_or(direction);
-        let spared = decay.cautious && is_against(theta[i], direction, first);
+        // Adam's first moment; SGD's direction is itself what counts.
+        let of_sign = if N > 1 { moments_i[0] } else { direction };
+        let spared = decay.cautious && is_against(theta[i], direction, of_sign);
         let decoupled = if spared { T::zero() } else { decay.decoupled };
         gradient[i] =
             theta[i] - multiply_add::<T, FUSED>(step_size, direction, decoupled * theta[i]);
@@ -190,10 +191,10 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
 
 /// Whether the update moves the parameter away from 0.
 #[inline(always)]
-fn is_against<T: Arithmetic>(theta: T, direction: T, first_moment: T) -> bool {
+fn is_against<T: Arithmetic>(theta: T, direction: T, of_sign: T) -> bool {
     let zero = T::zero();
     let apart = (theta > zero && direction < zero) || (theta < zero && direction > zero);
-    apart && first_moment.abs() >= round(SMALLEST_MOMENT.into())
+    apart && of_sign.abs() >= round(SMALLEST_MOMENT.into())
 }
 
 /// An element that a parameter can have.

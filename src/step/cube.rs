@@ -211,11 +211,12 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     let mut decayed = Vector::new(decay.decoupled.get::<A>()) * theta;
     if comptime!(decay.cautious) {
         let zero = Vector::<A, S>::zero();
-        let mut first = direction;
-        if comptime!(count > 0) {
-            first = *next.index(0);
+        // Adam's first moment; SGD's direction is itself what counts.
+        let mut of_sign = direction;
+        if comptime!(count > 1) {
+            of_sign = *next.index(0);
         }
-        let counts = first
+        let counts = of_sign
             .abs()
             .greater_equal(&Vector::new(A::new(SMALLEST_MOMENT)));
         let down = theta

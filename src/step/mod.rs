@@ -29,7 +29,7 @@ mod strided;
 #[cfg(feature = "_one-pass")]
 mod threads;
 
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
@@ -145,22 +145,22 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         _ => portable::step,
     };
     let (updated, moments) = form(parameter, gradient, moments, coefficients);
-    let moments = moments.map(|moment| cast(moment, arithmetic(own)));
     (cast(updated, own), moments)
 }
 
 /// Says, once, that the first device to take the portable form has a faster one.
 fn warn_of_a_faster_form(device: &DispatchDevice) {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        let device = format!("{device:?}");
-        if let Some(remedy) = remedy(&device) {
-            log::warn!(
-                "burn-decay steps on {device} with Burn's tensor operations; for one pass over \
-                 memory, {remedy}"
-            );
-        }
-    });
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    // Before the logger has its turn, which may itself take a step.
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let device = format!("{device:?}");
+    if let Some(remedy) = remedy(&device) {
+        log::warn!(
+            "burn-decay takes the portable form of the step on {device}; for a faster one, {remedy}"
+        );
+    }
 }
 
 /// What gives a device, by the name that Burn shows, its faster form. Which variants the device's

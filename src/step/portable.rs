@@ -27,10 +27,11 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     if decay.decoupled > 0.0 {
         let mut decayed = theta.clone() * decay.decoupled;
         if decay.cautious {
-            let first = moments.first().unwrap_or(&direction).clone();
+            // Adam's first moment; SGD's direction is itself what counts.
+            let of_sign = if N > 1 { &moments[0] } else { &direction };
             // The update moves the parameter away from 0.
             let apart = (theta.clone().sign() * direction.clone().sign()).lower_scalar(0.0);
-            let counts = first.abs().greater_equal_scalar(SMALLEST_MOMENT);
+            let counts = of_sign.clone().abs().greater_equal_scalar(SMALLEST_MOMENT);
             decayed = decayed.mask_fill(apart.bool_and(counts), 0.0);
         }
         change = change + decayed;

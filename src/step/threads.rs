@@ -28,7 +28,9 @@ pub(super) fn share<T: Send>(
             work(part);
         }
     };
-    let Some(pool) = HELPERS.as_ref().filter(|_| threads > 1) else {
+    // While the helpers are at another call they would have to be waited for.
+    let helpers = HELPERS.as_ref().filter(|_| threads > 1);
+    let Some(Ok(pool)) = helpers.map(Mutex::try_lock) else {
         return work();
     };
     let mut threads = threads.min(pool.current_num_threads() + 1);
@@ -58,8 +60,8 @@ pub(super) fn share<T: Send>(
 
 /// A thread for each core but the caller's, where there are any, or as many as rayon is told to
 /// have. They are the crate's own: a worker of rayon's shared pool may be in a task of the user's
-/// that waits for this very step.
-static HELPERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+/// that waits for this very step. One call has them at a time.
+static HELPERS: LazyLock<Option<Mutex<ThreadPool>>> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().ok()?.get();
     let told = std::env::var("RAYON_NUM_THREADS").ok();
     let told = told
@@ -69,5 +71,5 @@ static HELPERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     let builder = ThreadPoolBuilder::new()
         .num_threads(cores.checked_sub(1).filter(|helpers| *helpers > 0)?)
         .thread_name(|i| format!("burn-decay-{i}"));
-    builder.build().ok()
+    builder.build().ok().map(Mutex::new)
 });

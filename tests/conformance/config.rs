@@ -51,7 +51,7 @@ fn a_field_out_of_range_is_named_with_its_value() {
         ),
         (
             w().with_decay_scaling(DecayScaling::Schedule { max_lr: 0.0 }),
-            "max_lr must be greater than 0 and finite in f32, but is 0",
+            "max_lr must be greater than 0, and normal and finite in f32, but is 0",
         ),
     ];
     for (config, message) in refused {

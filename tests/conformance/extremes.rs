@@ -47,6 +47,24 @@ fn the_largest_gradients_in_turn_leave_the_weight_finite() {
     }
 }
 
+/// The moment is rounded to the largest number, and not beyond it.
+#[test]
+fn the_largest_gradient_of_all_stays_finite_for_every_beta() {
+    const LARGEST: f64 = f32::MAX as f64;
+    for i in (0..200).step_by(3) {
+        let beta_1 = f64::from(i) / 200.0;
+        let adam = AdamWConfig::new().with_beta_1(beta_1).build();
+        for second in [LARGEST, -LARGEST] {
+            let gradients = [LARGEST, second].repeat(15);
+            for (form, weights) in stepped(Optimizer::AdamW(adam.clone()), &gradients, DType::F32) {
+                for weight in weights {
+                    assert!((weight - 1.0).abs() < 0.01, "{form}, β₁ {beta_1}: {weight}");
+                }
+            }
+        }
+    }
+}
+
 /// A finite gradient whose square is infinite: its element gets no more updates.
 #[test]
 fn a_square_that_overflows_ends_the_updates() {
@@ -84,24 +102,23 @@ fn a_gradient_in_a_wider_precision_is_not_narrowed() {
             if ![own, wide].iter().all(|dtype| form.dtypes.contains(dtype)) {
                 continue;
             }
-            let parameter = tensor(&[1.0; 4], [4], &form.device).cast(own);
+            let mut parameter = tensor(&[1.0; 4], [4], &form.device).cast(own);
             let gradient = tensor(&[1.0; 4], [4], &form.device).cast(wide) * large;
             let adam = AdamWConfig::new().build();
-            let (updated, state) = adam.step(1e-1, parameter, gradient, None);
-            let state = state.expect("Adam has a state");
-            assert_eq!(updated.dtype(), own);
-            assert_eq!(state.moment_1().dtype(), DType::F32);
-            for weight in values(&updated) {
-                assert!((weight - 0.9).abs() < 0.01, "{}: {weight}", form.name);
-            }
-            if wide == DType::F32 {
-                for moment in values(state.moment_1()) {
-                    assert!(
-                        (moment / large - 0.1).abs() < 1e-7,
-                        "{}: {moment}",
-                        form.name
-                    );
+            let mut state = None;
+            for step in 1..=3 {
+                (parameter, state) = adam.step(1e-1, parameter, gradient.clone(), state);
+                assert_eq!(parameter.dtype(), own);
+                for weight in values(&parameter) {
+                    let expected = 1.0 - 0.1 * f64::from(step);
+                    assert!((weight - expected).abs() < 0.02, "{}: {weight}", form.name);
                 }
+            }
+            let state = state.expect("Adam has a state");
+            assert_eq!(state.moment_1().dtype(), wide);
+            for moment in values(state.moment_1()) {
+                let share = moment / large / (1.0 - 0.9f64.powi(3));
+                assert!((share - 1.0).abs() < 1e-6, "{}: {moment}", form.name);
             }
         }
     }
@@ -146,6 +163,11 @@ fn coefficients_beyond_f32_are_refused_and_none_makes_a_nan_of_zero() {
             let expected = "the learning rate is too large: the size of a step, α, is ";
             assert!(message.starts_with(expected), "{message}");
         }
+    }
+    for refused in [1e-320, f64::MIN_POSITIVE] {
+        let scaling = DecayScaling::Schedule { max_lr: refused };
+        let error = AdamWConfig::new().with_decay_scaling(scaling).try_build();
+        assert_eq!(error.expect_err("lr / max_lr overflows").value(), refused);
     }
     for refused in [1e39, 1e300] {
         for error in [

@@ -136,3 +136,43 @@ fn a_weight_that_rarely_has_a_gradient_decays_less() {
         assert!((delivered - expected).abs() < 0.01, "{delivered}");
     }
 }
+
+/// Nor where the updates are below the last bit themselves, or all of one size.
+#[test]
+fn updates_that_do_not_vary_carry_a_decay_wrongly() {
+    let device = Device::flex();
+    let initial = normal(8, 0, COUNT);
+    let delivered = |setting: fn(f64, f64) -> Setting, lr: f64, weight_decay: f64, unit: bool| {
+        let [without, with] = [0.0, weight_decay].map(|decay| {
+            let parameter = tensor(&initial, [COUNT], &device);
+            let mut run = Run::new(setting(lr, decay).build(), lr, parameter);
+            for step in 1..=STEPS {
+                let mut gradient = normal(8, step, COUNT);
+                if unit {
+                    gradient
+                        .iter_mut()
+                        .for_each(|value| *value = value.signum());
+                }
+                run.step(tensor(&gradient, [COUNT], &device));
+            }
+            values(&run.parameter)
+        });
+        fidelity(&initial, &without, &with, lr, weight_decay)
+    };
+    let plain_sgdw = |lr, weight_decay| Setting {
+        rule: Rule::Sgd(Sgd { momentum: None }),
+        ..adamw(lr, weight_decay)
+    };
+    for (name, actual, expected) in [
+        ("AdamW 1e-6, 1e-2", delivered(adamw, 1e-6, 1e-2, false), 1.0),
+        ("AdamW 1e-7, 1e-1", delivered(adamw, 1e-7, 1e-1, false), 0.3),
+        (
+            "SgdW ±1 1e-3, 1e-5",
+            delivered(plain_sgdw, 1e-3, 1e-5, true),
+            1.5,
+        ),
+    ] {
+        println!("{name}: {actual:.3}");
+        assert!((actual - expected).abs() < 0.05, "{name}: {actual}");
+    }
+}

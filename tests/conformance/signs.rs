@@ -114,6 +114,29 @@ fn cautious_decay_takes_weights_of_both_signs_that_have_no_gradient() {
     }
 }
 
+/// With Nesterov it is the update that decides, also where the velocity is 0.
+#[test]
+fn cautious_sgd_goes_by_its_update() {
+    for form in forms() {
+        let of = |value: f32| tensor(&[value], [1, 1], &form.device);
+        let momentum = MomentumConfig::new()
+            .with_momentum(0.5)
+            .with_dampening(0.0)
+            .with_nesterov(true);
+        let sgd = SgdWConfig::new()
+            .with_weight_decay(0.5)
+            .with_cautious_weight_decay(true)
+            .with_momentum(Some(momentum))
+            .build();
+        let mut run = Run::new(Optimizer::SgdW(sgd), 0.5, of(1.0));
+        run.step(of(1.0));
+        // The velocity is 0.5·1 - 0.5, the update -0.5: away from 0.
+        run.parameter = of(2.0);
+        run.step(of(-0.5));
+        assert_eq!(values(&run.parameter), [2.25], "{}", form.name);
+    }
+}
+
 /// The one-pass forms count moments below the smallest normal number as 0; nothing shows it, when
 /// a gradient has ended long ago, as nothing shows when it stays subnormal in the portable form.
 #[test]
