@@ -14,62 +14,87 @@ mod digits;
 mod files;
 mod lines;
 mod options;
-mod report;
-mod resume;
 mod training;
 
-use std::error::Error;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::{error::Error, fs};
 
 use burn::train::{LearnerSummary, MetricSummary};
 use clap::Parser;
 
+use chart::{Panel, Points, draw, plain};
+use decay::effective_lambda;
+use digits::Digits;
+use files::write_whole;
 use options::Options;
+use training::{learner, train};
 
-fn main() {
-    if let Err(error) = run(&Options::parse()) {
-        eprintln!("mnist: {error}");
-        std::process::exit(1);
-    }
-}
+/// What the initial weights and the order of the images are drawn from.
+const SEED: u64 = 42;
 
-fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let digits = digits::Digits::load(&options.data)?;
-    for scheme in &options.optimizer {
-        // Options that make no sense are refused before anything is written.
-        scheme.learner(options, digits.train.len())?;
-    }
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let digits = Digits::load(&options.data)?;
     let folder = options.out.join("learner");
-    resume::prepare(&folder, options)?;
+    options.prepare(&folder)?;
 
-    let mut runs = Vec::new();
+    let mut runs = BTreeMap::new();
     for &scheme in &options.optimizer {
-        let start = Instant::now();
         let name = format!("{scheme:?}");
-        let model = scheme.train(options, &digits, &folder.join(&name))?;
-        let metrics = LearnerSummary::new(folder.join(&name), &["Loss", "Accuracy"])?.metrics;
-        let epochs = |metric: &MetricSummary| metric.entries.iter().map(|e| e.value).collect();
-        let [gradient_rms, effective_lambda] =
-            decay::measure(scheme, options, &digits.train, &model);
-        runs.push(report::Run {
-            optimizer: name,
-            lambda: scheme.coefficients(options).1,
-            train_loss: epochs(&metrics.train[0]),
-            test_loss: epochs(&metrics.valid[0]),
-            test_accuracy: epochs(&metrics.valid[1]),
-            gradient_rms,
-            effective_lambda,
-            seconds: start.elapsed().as_secs_f64(),
-        });
+        let folder = folder.join(&name);
+        println!("\n{name}, λ = {}", options.coefficients(scheme).1);
+        let learner = learner(scheme, &options, digits.train.len())?;
+        let model = train(learner, &options, &digits, &folder)?;
+        let metrics = LearnerSummary::new(&folder, &["Loss", "Accuracy"])?.metrics;
+        let effective = effective_lambda(&model, scheme, &options, &digits.train);
+        println!(
+            "measured λ: {:.4} of the tenth of the weights with the smallest gradients, {:.4} of that with the largest",
+            effective[0].1, effective[9].1
+        );
+        let epochs = |metric: &MetricSummary| -> Points {
+            let entries = metric.entries.iter();
+            entries
+                .map(|entry| (entry.step as f64, entry.value))
+                .collect()
+        };
+        let curves = BTreeMap::from([
+            ("train loss", epochs(&metrics.train[0])),
+            ("test loss", epochs(&metrics.valid[0])),
+            ("test accuracy", epochs(&metrics.valid[1])),
+            ("effective λ", effective),
+        ]);
+        runs.insert(name, curves);
     }
-    report::print(&runs);
+
+    let lines = |curve: &str| -> Vec<Points> {
+        runs.values().map(|curves| curves[curve].clone()).collect()
+    };
+    let losses = [lines("test loss"), lines("train loss")].concat();
+    let logarithms = lines("effective λ")
+        .into_iter()
+        .map(|points| {
+            points
+                .into_iter()
+                .map(|(x, y)| (x.log10(), y.log10()))
+                .collect()
+        })
+        .collect();
+    let power = |exponent: &f64| format!("{:.0e}", 10f64.powf(*exponent));
+    let title = "effective λ by the size (rms) of gradients";
+    let panels: [Panel; 3] = [
+        ("loss: test, paler: train", losses, [plain, plain]),
+        ("test accuracy (%)", lines("test accuracy"), [plain, plain]),
+        (title, logarithms, [power, power]),
+    ];
+    let names: Vec<_> = runs.keys().map(String::as_str).collect();
     let [picture, summary] = ["curves.png", "summary.json"].map(|name| options.out.join(name));
-    files::write_whole(&picture, |path| report::draw(&runs, path))?;
+    write_whole(&picture, |path| draw(path, &names, &panels))?;
     let json = serde_json::to_string_pretty(&runs)?;
-    files::write_whole(&summary, |path| std::fs::write(path, json))?;
+    write_whole(&summary, |path| fs::write(path, json))?;
     println!(
-        "\nwritten to curves.png and summary.json in {}",
-        options.out.display()
+        "\nwritten to {} and {}",
+        picture.display(),
+        summary.display()
     );
     Ok(())
 }
