@@ -1,8 +1,6 @@
 //! The digits of MNIST, out of its four gzipped IDX files.
 
-use std::fs;
-use std::io::Read;
-use std::path::PathBuf;
+use std::{fs, io::Read, path::PathBuf};
 
 use flate2::read::GzDecoder;
 
@@ -33,12 +31,10 @@ impl Digits {
     pub fn load(data: &Data) -> Result<Self, String> {
         macro_rules! digits {
             ($images:literal, $labels:literal) => {{
-                let images = include_bytes!(concat!("data/", $images));
-                let labels = include_bytes!(concat!("data/", $labels));
-                let images = items(data, $images, images, 3)?.into_iter();
-                let labels = items(data, $labels, labels, 1)?;
+                let images = items(data, $images, include_bytes!(concat!("data/", $images)))?;
+                let labels = items(data, $labels, include_bytes!(concat!("data/", $labels)))?;
                 let digit = |(pixels, [label]): (_, [u8; 1])| Digit { pixels, label };
-                images.zip(labels).map(digit).collect()
+                images.into_iter().zip(labels).map(digit).collect()
             }};
         }
         Ok(Self {
@@ -48,13 +44,8 @@ impl Digits {
     }
 }
 
-/// What is in an IDX file of so many dimensions: items of `N` bytes.
-fn items<const N: usize>(
-    data: &Data,
-    name: &str,
-    embedded: &[u8],
-    dimensions: usize,
-) -> Result<Vec<[u8; N]>, String> {
+/// What is in a gzipped IDX file: items of `N` bytes, either images or labels of one byte.
+fn items<const N: usize>(data: &Data, name: &str, embedded: &[u8]) -> Result<Vec<[u8; N]>, String> {
     let packed = match data.to_str() {
         Some("embedded") => Ok(embedded.to_vec()),
         _ => fs::read(data.join(name)),
@@ -62,10 +53,9 @@ fn items<const N: usize>(
     let mut bytes = Vec::new();
     let unpacked = packed.and_then(|packed| GzDecoder::new(&*packed).read_to_end(&mut bytes));
     unpacked.map_err(|error| format!("--data: {name}: {error}"))?;
-    let (items, rest) = bytes
-        .get(4 + 4 * dimensions..)
-        .unwrap_or_default()
-        .as_chunks();
+    let dimensions = if N == 1 { 1 } else { 3 };
+    let contents = bytes.get(4 + 4 * dimensions..).unwrap_or_default();
+    let (items, rest) = contents.as_chunks();
     let header = [0x800 + dimensions, items.len()].map(|number| (number as u32).to_be_bytes());
     if items.is_empty() || !rest.is_empty() || !bytes.starts_with(header.as_flattened()) {
         return Err(format!("--data: {name}: damaged"));
@@ -76,9 +66,8 @@ fn items<const N: usize>(
 #[cfg(test)]
 #[test]
 fn a_damaged_file_is_named() {
-    let file = include_bytes!("data/t10k-labels-idx1-ubyte.gz").as_slice();
-    let labels = |file, dimensions| items::<1>(&"embedded".into(), "labels", file, dimensions);
-    assert!(labels(file, 1).is_ok_and(|labels| labels.len() == 2000));
-    assert_eq!(labels(file, 3).unwrap_err(), "--data: labels: damaged");
-    assert!(labels(&file[..99], 1).is_err_and(|error| error.starts_with("--data: labels: ")));
+    let file = include_bytes!("data/t10k-labels-idx1-ubyte.gz");
+    let labels = |file| items::<1>(&"embedded".into(), "labels", file);
+    assert!(labels(file).is_ok_and(|labels| labels.len() == 2000));
+    assert!(labels(&file[..99]).is_err_and(|error| error.starts_with("--data: labels: ")));
 }

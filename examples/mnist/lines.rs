@@ -1,8 +1,6 @@
 //! A line an epoch, where there is no terminal for Burn's TUI.
 
-use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
-use burn::train::metric::{MetricDefinition, NumericEntry};
-use burn::train::renderer::*;
+use burn::train::{logger::*, metric::*, renderer::*};
 
 pub struct Lines;
 
@@ -18,12 +16,10 @@ impl MetricsRendererTraining for Lines {
 }
 
 impl TrainingProgressLogger for Lines {
-    fn start(&mut self, _: usize, _: usize, _: Option<usize>, _: Option<&str>) {
-        println!("\n      loss  accuracy of the training images, then of the test images");
-    }
     fn update_epoch(&mut self, epoch: usize) {
         println!("  epoch {epoch}");
     }
+    fn start(&mut self, _: usize, _: usize, _: Option<usize>, _: Option<&str>) {}
     fn start_split(&mut self, _: &str, _: usize) {}
     fn update_split(&mut self, _: usize) {}
     fn end_split(&mut self) {}

@@ -1,4 +1,4 @@
-//! What the command line takes, and what --resume makes of it.
+//! What the command line takes.
 
 use std::path::{Path, PathBuf};
 use std::{error::Error, fs};
@@ -10,10 +10,7 @@ use serde_json::{Map, Value, from_str};
 use crate::files::write_whole;
 
 /// Train an MNIST classifier under the L2 penalty and under decoupled weight decay.
-///
-/// The device is Burn's choice, or that of BURN_DEVICE (flex, wgpu, …).
 #[derive(Parser, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Options {
     /// The optimizers, each of which trains from the same weights and on the same batches
     #[arg(long, value_delimiter = ',', default_value = "adam-l2,adamw")]
@@ -21,9 +18,6 @@ pub struct Options {
     /// The passes over the training images
     #[arg(long, default_value = "10", value_parser = value_parser!(u16).range(1..))]
     pub epochs: u16,
-    /// The learning rate of the first step; a cosine takes it to 0 [default: 1e-3, SGD: 0.05]
-    #[arg(long)]
-    pub learning_rate: Option<f64>,
     /// The L2 penalty or the weight decay [default: 1e-3, adamw: 0.5, sgdw: 0.01]
     #[arg(long)]
     pub lambda: Option<f64>,
@@ -32,6 +26,7 @@ pub struct Options {
     pub data: PathBuf,
     /// Where checkpoints, logs, curves.png and summary.json go
     #[arg(long, default_value = "mnist-out", value_name = "DIR")]
+    #[serde(skip)]
     pub out: PathBuf,
     /// Go on from the last checkpoints in the folder of --out
     #[arg(long)]
@@ -58,7 +53,6 @@ impl Options {
             Scheme::SgdL2 => (0.05, 1e-3),
             Scheme::SgdW => (0.05, 0.01),
         };
-        let learning_rate = self.learning_rate.unwrap_or(learning_rate);
         (learning_rate, self.lambda.unwrap_or(lambda))
     }
 
@@ -71,15 +65,12 @@ impl Options {
             fs::create_dir_all(folder)?;
             return Ok(write_whole(&file, |file| fs::write(file, now))?);
         }
-        let before = fs::read_to_string(&file);
-        let before = before.map_err(|error| format!("--resume: {}: {error}", file.display()))?;
+        let before = fs::read_to_string(&file).map_err(|e| format!("--resume: {folder:?}: {e}"))?;
         let [before, now]: [Map<String, Value>; 2] = [from_str(&before)?, from_str(&now)?];
-        for (option, now) in &now {
-            let before = &before[option];
+        for ((option, before), now) in before.iter().zip(now.values()) {
             if before != now {
-                Err(format!(
-                    "--resume: the run has --{option} {before}, not {now}"
-                ))?;
+                let difference = format!("--{option} {before}, not {now}");
+                return Err(format!("--resume: the run has {difference}").into());
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn_decay::{AdamL2Config, AdamWConfig, L1Penalty};
@@ -25,7 +25,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use Technique::*;
-use chart::{Panel, draw, plain};
+use chart::{draw, epochs};
 use digits::{CLASSES, Digit, Digits, SIDE, normalize};
 
 /// Compare techniques against overfitting, on 500 digits.
@@ -66,16 +66,6 @@ const TECHNIQUES: [(&str, Technique); 7] = [
     ("weight decay", WeightDecay(2.0)),
 ];
 
-impl Technique {
-    fn optimizer(self) -> ModuleOptimizer {
-        match self {
-            L2(penalty) => AdamL2Config::new().with_l2_penalty(penalty).init(),
-            WeightDecay(decay) => AdamWConfig::new().with_weight_decay(decay).init(),
-            _ => AdamWConfig::new().with_weight_decay(0.0).init(),
-        }
-    }
-}
-
 /// Images and labels.
 type Batch = (Tensor<2>, Tensor<1, Int>);
 
@@ -91,12 +81,8 @@ fn batch(digits: &[Digit], device: &Device) -> Batch {
 fn shifted(digit: &Digit, [dx, dy]: [usize; 2], middle: usize) -> Digit {
     let pixels = std::array::from_fn(|i| {
         let [x, y] = [i % SIDE + dx, i / SIDE + dy].map(|at| at.wrapping_sub(middle));
-        let inside = x < SIDE && y < SIDE;
-        if inside {
-            digit.pixels[SIDE * y + x]
-        } else {
-            0
-        }
+        let inside = (x < SIDE && y < SIDE).then(|| SIDE * y + x);
+        inside.map_or(0, |i| digit.pixels[i])
     });
     Digit { pixels, ..*digit }
 }
@@ -109,14 +95,6 @@ struct Network {
 }
 
 impl Network {
-    fn new(dropout: f64, device: &Device) -> Self {
-        Self {
-            hidden: LinearConfig::new(SIDE * SIDE, 256).init(device),
-            dropout: DropoutConfig::new(dropout).init(),
-            output: LinearConfig::new(256, CLASSES).init(device),
-        }
-    }
-
     /// The loss, and the logits.
     fn forward(&self, (images, labels): Batch) -> (Tensor<1>, Tensor<2>) {
         let hidden = self.dropout.forward(relu(self.hidden.forward(images)));
@@ -158,13 +136,17 @@ fn train(technique: Technique, seed: usize, digits: &Digits) -> Run {
     let batches = [&train, &digits.test].map(|digits| batch(digits, &device));
 
     let device = device.autodiff();
-    let dropout = if let DropOut(probability) = technique {
-        probability
-    } else {
-        0.0
+    let probability = if let DropOut(p) = technique { p } else { 0.0 };
+    let mut network = Network {
+        hidden: LinearConfig::new(SIDE * SIDE, 256).init(&device),
+        dropout: DropoutConfig::new(probability).init(),
+        output: LinearConfig::new(256, CLASSES).init(&device),
     };
-    let mut network = Network::new(dropout, &device);
-    let mut optimizer = technique.optimizer();
+    let mut optimizer = match technique {
+        L2(penalty) => AdamL2Config::new().with_l2_penalty(penalty).init(),
+        WeightDecay(decay) => AdamWConfig::new().with_weight_decay(decay).init(),
+        _ => AdamWConfig::new().with_weight_decay(0.0).init(),
+    };
     let mut scores = Vec::new();
     // The least loss on the digits held out, and the epochs until then.
     let (mut least, mut best) = (f64::MAX, 0);
@@ -212,35 +194,27 @@ fn statistics<const N: usize>(values: [f64; N]) -> [f64; 2] {
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let digits = Digits::load(&"embedded".into())?;
-    let (mut losses, mut errors) = (Vec::new(), Vec::new());
+    let mut lines = Vec::new();
     println!("technique       train error (%)  test error (%)  epochs");
-    for (row, (name, technique)) in TECHNIQUES.into_iter().enumerate() {
+    for (row, (name, technique)) in (1..).zip(TECHNIQUES) {
         let runs = [0, 1, 2, 3, 4].map(|seed| train(technique, seed, &digits));
-        let last =
-            |split: usize| statistics(runs.each_ref().map(|run| run.0[EPOCHS - 1][split].error));
-        let ([train, _], [test, deviation]) = (last(0), last(1));
-        let [epochs, _] = statistics(runs.each_ref().map(|run| run.1 as f64));
-        println!("{name:15} {train:15.2} {test:8.2} ± {deviation:.2} {epochs:8.1}");
+        let mean = |of: &dyn Fn(&Run) -> f64| statistics(runs.each_ref().map(of));
+        let [train, _] = mean(&|run| run.0[EPOCHS - 1][0].error);
+        let [test, deviation] = mean(&|run| run.0[EPOCHS - 1][1].error);
+        let [trained, _] = mean(&|run| run.1 as f64);
+        println!("{name:15} {train:15.2} {test:8.2} ± {deviation:.2} {trained:8.1}");
 
-        let loss = |epoch: usize| statistics(runs.each_ref().map(|run| run.0[epoch][1].loss))[0];
-        losses.push(
-            (0..EPOCHS)
-                .map(|epoch| (epoch as f64 + 1.0, loss(epoch)))
-                .collect(),
-        );
-        let ends = [test - deviation, test, test + deviation];
-        errors.push(ends.map(|error| (error, -(row as f64))).to_vec());
+        let losses = epochs((0..EPOCHS).map(|epoch| mean(&|run| run.0[epoch][1].loss)[0]));
+        let errors = [test - deviation, test, test + deviation];
+        let errors = errors.map(|error| (f64::from(row), error));
+        lines.push((name, [losses, errors.to_vec()]));
     }
 
-    let panels: [Panel; 2] = [
-        ("test loss by epoch, mean of 5 runs", losses, [plain, plain]),
-        (
-            "test error (%): mean and standard deviation",
-            errors,
-            [plain, |_| String::new()],
-        ),
+    let panels = [
+        ("test loss by epoch, mean of 5 runs", false),
+        ("test error (%): mean and standard deviation", false),
     ];
-    draw(&options.out, &TECHNIQUES.map(|(name, _)| name), &panels)?;
+    draw(&options.out, panels, &lines)?;
     println!("\nwritten to {}", options.out.display());
     Ok(())
 }
