@@ -1,7 +1,6 @@
 //! Files that are whole or not there.
 
-use std::fmt::Display;
-use std::path::Path;
+use std::{fmt::Display, path::Path};
 
 /// Lets `write` fill a file beside `path`, which then takes its place: no half of it is ever seen.
 pub fn write_whole<E: Display>(

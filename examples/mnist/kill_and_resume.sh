@@ -7,7 +7,7 @@ set -euo pipefail
 kills=${2:-5}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mnist=("$1" --optimizer adam-l2,sgdw --epochs $((2 * kills)) --batch-size 250)
+mnist=("$1" --optimizer adam-l2,sgdw --epochs "$kills")
 
 start=$(date +%s%3N)
 "${mnist[@]}" --out "$folder/undisturbed" >"$folder/output"
@@ -25,7 +25,7 @@ for ((kill = 1; kill <= kills; kill++)); do
         exit 1
     fi
     wait $! 2>/dev/null || true
-    [[ -e $folder/killed/learner/options.txt ]] && resume=(--resume)
+    [[ -e $folder/killed/learner/options.json ]] && resume=(--resume)
     epochs=$(find "$folder/killed" -name 'scheduler-*.bpk' | wc -l)
     echo "killed after $milliseconds ms, with $epochs checkpoints kept"
 done

@@ -1,17 +1,13 @@
 //! A line an epoch, where there is no terminal for Burn's TUI.
 
-use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
-use burn::train::metric::{MetricDefinition, NumericEntry};
-use burn::train::renderer::*;
+use burn::train::{logger::*, metric::*, renderer::*};
 
-/// Loss and accuracy of the epoch: of the training images, then of the test images.
-#[derive(Default)]
-pub struct Lines(Vec<f64>);
+pub struct Lines;
 
 impl MetricsRendererTraining for Lines {
     fn update_train(&mut self, state: MetricState) {
         if let MetricState::Numeric(_, Some(NumericEntry::Final(value))) = state {
-            self.0.push(value);
+            print!("{value:10.4}");
         }
     }
     fn update_valid(&mut self, state: MetricState) {
@@ -20,19 +16,10 @@ impl MetricsRendererTraining for Lines {
 }
 
 impl TrainingProgressLogger for Lines {
-    fn start(&mut self, epochs: usize, _: usize, _: Option<usize>, label: Option<&str>) {
-        println!(
-            "\n{}, {epochs} epochs: loss and accuracy",
-            label.unwrap_or_default()
-        );
-    }
     fn update_epoch(&mut self, epoch: usize) {
-        if let [loss, accuracy, test_loss, test_accuracy] = self.0[..] {
-            print!("{epoch:4}  train {loss:.4} {accuracy:6.2} %");
-            println!("  test {test_loss:.4} {test_accuracy:6.2} %");
-        }
-        self.0.clear();
+        println!("  epoch {epoch}");
     }
+    fn start(&mut self, _: usize, _: usize, _: Option<usize>, _: Option<&str>) {}
     fn start_split(&mut self, _: &str, _: usize) {}
     fn update_split(&mut self, _: usize) {}
     fn end_split(&mut self) {}

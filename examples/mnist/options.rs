@@ -1,43 +1,29 @@
 //! What the command line takes.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{error::Error, fs};
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, value_parser};
 use serde::Serialize;
+use serde_json::{Map, Value, from_str};
 
-use crate::digits::Data;
+use crate::files::write_whole;
 
 /// Train an MNIST classifier under the L2 penalty and under decoupled weight decay.
-///
-/// The device is Burn's choice, or that of BURN_DEVICE (flex, wgpu, …).
 #[derive(Parser, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Options {
     /// The optimizers, each of which trains from the same weights and on the same batches
     #[arg(long, value_delimiter = ',', default_value = "adam-l2,adamw")]
     pub optimizer: Vec<Scheme>,
     /// The passes over the training images
-    #[arg(long, default_value = "10")]
-    pub epochs: NonZeroUsize,
-    /// The images in a step
-    #[arg(long, default_value = "64")]
-    pub batch_size: NonZeroUsize,
-    /// The learning rate of the first step; a cosine takes it to 0 [default: 1e-3, SGD: 0.05]
+    #[arg(long, default_value = "10", value_parser = value_parser!(u16).range(1..))]
+    pub epochs: u16,
+    /// The L2 penalty or the weight decay [default: 1e-3, adamw: 0.5, sgdw: 0.01]
     #[arg(long)]
-    pub learning_rate: Option<f64>,
-    /// λ of adam-l2 and sgd-l2
-    #[arg(long, default_value_t = 1e-3)]
-    pub l2_penalty: f64,
-    /// λ of adamw and sgdw, which the learning rate scales [default: 0.5, SGD: 0.01]
-    #[arg(long)]
-    pub weight_decay: Option<f64>,
-    /// What the initial weights and the order of the images are drawn from
-    #[arg(long, default_value_t = 42)]
-    pub seed: u64,
-    /// A folder with the four files of MNIST, gzipped or not, in place of the subset in the program
+    pub lambda: Option<f64>,
+    /// A folder with the four files of MNIST, in place of the subset in the program
     #[arg(long, default_value = "embedded", value_name = "DIR")]
-    pub data: Data,
+    pub data: PathBuf,
     /// Where checkpoints, logs, curves.png and summary.json go
     #[arg(long, default_value = "mnist-out", value_name = "DIR")]
     #[serde(skip)]
@@ -58,15 +44,35 @@ pub enum Scheme {
     SgdW,
 }
 
-impl Scheme {
+impl Options {
     /// The learning rate of the first step, and λ.
-    pub fn coefficients(self, options: &Options) -> (f64, f64) {
-        let (learning_rate, lambda) = match self {
-            Self::AdamL2 => (1e-3, options.l2_penalty),
-            Self::AdamW => (1e-3, options.weight_decay.unwrap_or(0.5)),
-            Self::SgdL2 => (0.05, options.l2_penalty),
-            Self::SgdW => (0.05, options.weight_decay.unwrap_or(0.01)),
+    pub fn coefficients(&self, scheme: Scheme) -> (f64, f64) {
+        let (learning_rate, lambda) = match scheme {
+            Scheme::AdamL2 => (1e-3, 1e-3),
+            Scheme::AdamW => (1e-3, 0.5),
+            Scheme::SgdL2 => (0.05, 1e-3),
+            Scheme::SgdW => (0.05, 0.01),
         };
-        (options.learning_rate.unwrap_or(learning_rate), lambda)
+        (learning_rate, self.lambda.unwrap_or(lambda))
+    }
+
+    /// Makes `folder` ready for a new run, or sees that the run in it has the same options.
+    pub fn prepare(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+        let file = folder.join("options.json");
+        let now = serde_json::to_string(self)?;
+        if !self.resume {
+            fs::remove_dir_all(folder).ok();
+            fs::create_dir_all(folder)?;
+            return Ok(write_whole(&file, |file| fs::write(file, now))?);
+        }
+        let before = fs::read_to_string(&file).map_err(|e| format!("--resume: {folder:?}: {e}"))?;
+        let [before, now]: [Map<String, Value>; 2] = [from_str(&before)?, from_str(&now)?];
+        for ((option, before), now) in before.iter().zip(now.values()) {
+            if before != now {
+                let difference = format!("--{option} {before}, not {now}");
+                return Err(format!("--resume: the run has {difference}").into());
+            }
+        }
+        Ok(())
     }
 }

@@ -1,42 +1,32 @@
 //! The heart of the example: the model, the optimizers, and Burn's `Learner`.
 
 use std::io::{IsTerminal, stdout};
-use std::path::Path;
+use std::{error::Error, path::Path};
 
-use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::nn::loss::CrossEntropyLossConfig;
-use burn::nn::{Linear, LinearConfig};
-use burn::optim::{ModuleOptimizer, momentum::MomentumConfig};
-use burn::prelude::*;
-use burn::tensor::activation::relu;
+use burn::lr_scheduler::{LrSchedulerRecord, cosine::CosineAnnealingLrSchedulerConfig};
+use burn::nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig};
+use burn::optim::{ModuleOptimizer, OptimizerRecord, momentum::MomentumConfig};
+use burn::tensor::{Device, activation::relu};
 use burn::train::metric::{AccuracyMetric, LossMetric};
-use burn::train::*;
-use burn_decay::{AdamL2Config, AdamWConfig, ConfigError, SgdL2Config, SgdWConfig};
+use burn::{module::Module, store::ModuleRecord, train::*};
+use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig};
 
-use crate::batches::{Batch, test_loader, train_loader};
+use crate::batches::{BATCH_SIZE, Batch, loader};
 use crate::digits::{CLASSES, Digits, SIDE};
 use crate::lines::Lines;
 use crate::options::{Options, Scheme};
-use crate::resume::last_checkpoint;
 
-/// 784-512-512-10.
 #[derive(Module, Debug)]
 pub struct Classifier {
-    pub hidden: [Linear; 2],
-    output: Linear,
+    pub layers: [Linear; 3],
 }
 
-impl Classifier {
-    fn new(device: &Device) -> Self {
-        Self {
-            hidden: [SIDE * SIDE, 512].map(|inputs| LinearConfig::new(inputs, 512).init(device)),
-            output: LinearConfig::new(512, CLASSES).init(device),
-        }
-    }
-
-    pub fn classify(&self, Batch { images, labels }: Batch) -> ClassificationOutput {
-        let hidden = |x, layer: &Linear| relu(layer.forward(x));
-        let logits = self.output.forward(self.hidden.iter().fold(images, hidden));
+impl InferenceStep for Classifier {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+    fn step(&self, (images, labels): Batch) -> ClassificationOutput {
+        let [first, second, last] = &self.layers;
+        let logits = last.forward(relu(second.forward(relu(first.forward(images)))));
         let loss = CrossEntropyLossConfig::new().init(&logits.device());
         let loss = loss.forward(logits.clone(), labels.clone());
         ClassificationOutput::new(loss, logits, labels)
@@ -46,50 +36,24 @@ impl Classifier {
 impl TrainStep for Classifier {
     type Input = Batch;
     type Output = ClassificationOutput;
-
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
-        let output = self.classify(batch);
+        let output = InferenceStep::step(self, batch);
         TrainOutput::new(self, output.loss.backward(), output)
     }
 }
 
-impl InferenceStep for Classifier {
-    type Input = Batch;
-    type Output = ClassificationOutput;
-
-    fn step(&self, batch: Batch) -> ClassificationOutput {
-        self.classify(batch)
-    }
-}
-
 impl Scheme {
-    pub fn optimizer(self, lambda: f64) -> Result<ModuleOptimizer, ConfigError> {
+    pub fn optimizer(self, lambda: f64) -> Result<ModuleOptimizer, String> {
         let momentum = Some(MomentumConfig::new().with_dampening(0.0));
-        match self {
+        let sgd_l2 = SgdL2Config::new().with_momentum(momentum.clone());
+        let sgdw = SgdWConfig::new().with_momentum(momentum);
+        let optimizer = match self {
             Self::AdamL2 => AdamL2Config::new().with_l2_penalty(lambda).try_init(),
             Self::AdamW => AdamWConfig::new().with_weight_decay(lambda).try_init(),
-            Self::SgdL2 => SgdL2Config::new()
-                .with_l2_penalty(lambda)
-                .with_momentum(momentum)
-                .try_init(),
-            Self::SgdW => SgdWConfig::new()
-                .with_weight_decay(lambda)
-                .with_momentum(momentum)
-                .try_init(),
-        }
-    }
-
-    /// What is to be trained, from its start. The same seed gives every scheme the same weights.
-    pub fn learner(self, options: &Options, images: usize) -> Result<Learner<Classifier>, String> {
-        let (learning_rate, lambda) = self.coefficients(options);
-        let steps = options.epochs.get() * images.div_ceil(options.batch_size.get());
-        let schedule = CosineAnnealingLrSchedulerConfig::new(learning_rate, steps).init();
-        let schedule =
-            schedule.map_err(|error| format!("--learning-rate {learning_rate}: {error}"))?;
-        let optimizer = self.optimizer(lambda).map_err(|error| error.to_string())?;
-        let device = Device::default().autodiff();
-        device.seed(options.seed);
-        Ok(Learner::new(Classifier::new(&device), optimizer, schedule))
+            Self::SgdL2 => sgd_l2.with_l2_penalty(lambda).try_init(),
+            Self::SgdW => sgdw.with_weight_decay(lambda).try_init(),
+        };
+        optimizer.map_err(|error| format!("--lambda: {error}"))
     }
 
     /// Trains from the start, or from the last checkpoint in the folder.
@@ -98,26 +62,47 @@ impl Scheme {
         options: &Options,
         digits: &Digits,
         folder: &Path,
-    ) -> Result<Classifier, String> {
-        let done = last_checkpoint(folder, options.epochs.get());
-        let train = train_loader(&digits.train, options, done.unwrap_or(0));
-        let mut training = SupervisedTraining::new(folder, train, test_loader(&digits.test))
+    ) -> Result<Classifier, Box<dyn Error>> {
+        let epochs = options.epochs.into();
+        let (learning_rate, lambda) = options.coefficients(self);
+        let steps = epochs * digits.train.len().div_ceil(BATCH_SIZE);
+        let schedule = CosineAnnealingLrSchedulerConfig::new(learning_rate, steps).init()?;
+        // The same seed gives every scheme the same weights.
+        let device = Device::default().autodiff();
+        device.seed(42);
+        let layers = [(SIDE * SIDE, 512), (512, 512), (512, CLASSES)];
+        let layers = layers.map(|(from, to)| LinearConfig::new(from, to).init(&device));
+        let learner = Learner::new(Classifier { layers }, self.optimizer(lambda)?, schedule);
+
+        let done = last_checkpoint(folder, epochs);
+        let [train, test] = [&digits.train, &digits.test].map(|digits| loader(digits, done));
+        let mut training = SupervisedTraining::new(folder, train, test)
             .metrics((LossMetric::new(), AccuracyMetric::new()))
             .with_default_checkpointers()
             .with_application_logger(None)
-            .label(&format!("{self:?}"))
-            .num_epochs(options.epochs.get());
-        if let Some(epoch) = done {
-            training = training.checkpoint(epoch);
+            .num_epochs(epochs);
+        if done > 0 {
+            training = training.checkpoint(done);
         }
         if !stdout().is_terminal() {
-            training = training.renderer(Box::new(Lines::default()));
+            training = training.renderer(Box::new(Lines));
         }
-        let result = training.launch(self.learner(options, digits.train.len())?);
+        let result = training.launch(learner);
         match (result.error, result.interrupted) {
-            (Some(error), _) => Err(format!("{self:?}: {error}")),
+            (Some(error), _) => Err(error.into()),
             (_, Some(_)) => Err("interrupted; --resume goes on from the last checkpoint".into()),
             _ => Ok(result.model.train()),
         }
     }
+}
+
+/// The last epoch whose checkpoint is whole: a run that was killed may have left half of one.
+fn last_checkpoint(folder: &Path, epochs: usize) -> usize {
+    let whole = |epoch: &usize| {
+        let file = |name| folder.join(format!("checkpoint/{name}-{epoch}.bpk"));
+        ModuleRecord::load(file("model")).is_ok()
+            && OptimizerRecord::load(file("optim")).is_ok()
+            && LrSchedulerRecord::load(file("scheduler")).is_ok()
+    };
+    (1..=epochs).rev().find(whole).unwrap_or(0)
 }
