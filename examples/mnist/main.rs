@@ -12,9 +12,8 @@ mod training;
 
 use std::{error::Error, fs};
 
-use burn::data::dataloader::batcher::Batcher;
-use burn::tensor::Tensor;
 use burn::train::{LearnerSummary, TrainStep};
+use burn::{data::dataloader::batcher::Batcher, tensor::Tensor};
 use clap::Parser;
 
 use batches::{BATCH_SIZE, Batches};
@@ -56,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("test accuracy (%)", false),
         ("effective λ by size of gradients", true),
     ];
-    let curves = panels.map(|(title, _)| title);
+    let curves = panels.map(|panel| panel.0);
     let summary = serde_json::json!({ "curves": curves, "runs": runs }).to_string();
     let file = |name| options.out.join(name);
     write_whole(&file("curves.png"), |path| draw(path, panels, &runs))?;

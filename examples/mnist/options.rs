@@ -61,7 +61,9 @@ impl Options {
         let file = folder.join("options.json");
         let now = serde_json::to_string(self)?;
         if !self.resume {
-            fs::remove_dir_all(folder).ok();
+            if file.exists() {
+                fs::remove_dir_all(folder)?;
+            }
             fs::create_dir_all(folder)?;
             return Ok(write_whole(&file, |file| fs::write(file, now))?);
         }

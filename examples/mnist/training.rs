@@ -1,7 +1,6 @@
 //! The heart of the example: the model, the optimizers, and Burn's `Learner`.
 
-use std::io::{IsTerminal, stdout};
-use std::{error::Error, path::Path};
+use std::{error::Error, io::IsTerminal, path::Path};
 
 use burn::lr_scheduler::{LrSchedulerRecord, cosine::CosineAnnealingLrSchedulerConfig};
 use burn::nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig};
@@ -84,7 +83,7 @@ impl Scheme {
         if done > 0 {
             training = training.checkpoint(done);
         }
-        if !stdout().is_terminal() {
+        if !std::io::stdout().is_terminal() {
             training = training.renderer(Box::new(Lines));
         }
         let result = training.launch(learner);
