@@ -6,9 +6,10 @@ use super::threads::share;
 /// One dimension of a view: its length, and how far apart its elements are in memory.
 type Dimension = (usize, isize);
 
-/// The rows of a tile: so many elements of a column are neighbours where rows and columns are
-/// stored the other way round.
-const ROWS: usize = 16;
+/// The rows and columns of a tile: so many elements of a column are neighbours where rows and columns
+/// are stored the other way round, and so many of a row fill a line of the cache.
+const ROWS: usize = 64;
+const COLUMNS: usize = 16;
 
 /// The length from which threads pay.
 const THREADS_PAY_FROM: usize = 1 << 16;
@@ -88,13 +89,24 @@ fn copy_block<E: Copy>(
                 copy.copy_from_slice(&memory[from..from + columns]);
             }
         }
-        // Column by column of a few rows, so that both ends stay in the innermost cache.
+        // Tile by tile, which is turned in a buffer: written straight to its rows, the lines of the
+        // cache would drive each other out where rows are a power of two apart.
         [(columns, apart)] => {
-            for column in 0..columns {
-                let from = start + column as isize * apart;
-                let copies = block[column..].iter_mut().step_by(columns);
-                for (row, copy) in copies.enumerate().take(length) {
-                    *copy = memory[(from + row as isize * stride) as usize];
+            let mut tile = [memory[start as usize]; ROWS * COLUMNS];
+            for (top, block) in (0..).step_by(ROWS).zip(block.chunks_mut(ROWS * columns)) {
+                let height = block.len() / columns;
+                for left in (0..columns).step_by(COLUMNS) {
+                    let width = COLUMNS.min(columns - left);
+                    for column in 0..width {
+                        let from = at(top) + (left + column) as isize * apart;
+                        let turned = tile[column..].iter_mut().step_by(COLUMNS);
+                        for (row, element) in turned.enumerate().take(height) {
+                            *element = memory[(from + row as isize * stride) as usize];
+                        }
+                    }
+                    for (row, turned) in block.chunks_mut(columns).zip(tile.chunks(COLUMNS)) {
+                        row[left..left + width].copy_from_slice(&turned[..width]);
+                    }
                 }
             }
         }
@@ -125,7 +137,7 @@ mod tests {
     #[test]
     fn views_of_all_kinds_come_out_in_order() {
         let memory: Vec<usize> = (0..400_000).collect();
-        let views: [(&[usize], &[isize], usize); 13] = [
+        let views: [(&[usize], &[isize], usize); 14] = [
             (&[], &[], 7),
             (&[0, 5], &[5, 1], 0),
             (&[1, 1], &[9, 9], 3),
@@ -138,6 +150,7 @@ mod tests {
             (&[4, 6], &[1, 0], 5),
             (&[4, 6], &[-6, -1], 23),
             (&[3, 17, 20], &[340, 1, 17], 0),
+            (&[2, 150, 70], &[10_500, 1, 150], 3),
             (&[2, 3, 4, 5], &[1, 2, 30, 6], 10),
         ];
         for (shape, strides, offset) in views {
