@@ -9,7 +9,7 @@ use burn::serde::{Deserialize, Deserializer};
 /// `config! { /// What it configures. pub struct AdamWConfig: adam decoupled; }`
 macro_rules! config {
     ($(#[doc = $doc:literal])* pub struct $config:ident: $($group:ident)+;) => {
-        $crate::options::config! { @groups $($group)+ clipping; $config [$($doc)*] }
+        $crate::options::config! { @groups $($group)+ common; $config [$($doc)*] }
     };
 
     (@groups adam $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
@@ -63,8 +63,6 @@ macro_rules! config {
             /// may have it as Burn's own: `weight_decay`, with the penalty in it or null for none.
             #[serde(alias = "weight_decay", deserialize_with = "crate::options::penalty")]
             with_l2_penalty => l2_penalty: f64 = 1e-4,
-            /// Whether parameters of one dimension or none (biases, the weights of norms) are penalized too.
-            with_decay_vectors => decay_vectors: bool = true,
         }
 
         impl $config {
@@ -92,8 +90,6 @@ macro_rules! config {
             /// weights of both signs decay
             /// ([Cautious Weight Decay](https://arxiv.org/abs/2510.12402), algorithm 1).
             with_cautious_weight_decay => cautious_weight_decay: bool = false,
-            /// Whether parameters of one dimension or none (biases, the weights of norms) decay too.
-            with_decay_vectors => decay_vectors: bool = true,
         }
 
         impl $config {
@@ -110,8 +106,11 @@ macro_rules! config {
         }
     };
 
-    (@groups clipping; $config:ident $docs:tt $($fields:tt)*) => {
+    (@groups common; $config:ident $docs:tt $($fields:tt)*) => {
         $crate::options::config! { @declare $config $docs $($fields)*
+            /// Whether parameters of one dimension or none (biases, the weights of norms) decay, or are
+            /// penalized, too.
+            with_decay_vectors => decay_vectors: bool = true,
             /// Clipping of each parameter's gradient, before anything else is done with it.
             #[serde(alias = "gradient_clipping")]
             with_grad_clipping =>

@@ -26,7 +26,7 @@ pub(crate) struct Record<'a> {
 }
 
 /// What the values of a moment may be.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Values {
     Finite,
     /// Or infinite: an overflow.

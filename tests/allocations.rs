@@ -1,5 +1,6 @@
 //! After the first step, a step allocates nothing that grows with the parameters.
-#![cfg(feature = "flex")]
+
+mod devices;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,8 @@ use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig};
+
+use devices::devices;
 
 /// Counts what all threads allocate, those that help with a step among them.
 struct Counting;
@@ -56,18 +59,6 @@ fn allocated_by_a_step(mut optimizer: ModuleOptimizer, size: usize, device: &Dev
         drop(kept);
     }
     allocated
-}
-
-#[allow(
-    deprecated,
-    reason = "Burn deprecates the ndarray backend, and keeps it"
-)]
-fn devices() -> Vec<Device> {
-    vec![
-        Device::flex(),
-        #[cfg(feature = "ndarray")]
-        Device::ndarray(),
-    ]
 }
 
 #[test]

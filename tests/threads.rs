@@ -2,6 +2,8 @@
 //!
 //! What would hang runs in a process of its own, which is given up on after a while.
 
+mod devices;
+
 use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -12,20 +14,10 @@ use burn_decay::{AdamWConfig, SimpleOptimizer};
 use rayon::ThreadPoolBuilder;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use devices::devices;
+
 /// Long enough for threads to pay, and for every worker to be asked.
 const COUNT: usize = 1 << 20;
-
-#[allow(
-    deprecated,
-    reason = "Burn deprecates the ndarray backend, and keeps it"
-)]
-fn devices() -> Vec<Device> {
-    vec![
-        Device::flex(),
-        #[cfg(feature = "ndarray")]
-        Device::ndarray(),
-    ]
-}
 
 /// Takes a step on each device, with a sum that shows that it was taken.
 fn step() {
@@ -38,12 +30,20 @@ fn step() {
     }
 }
 
-/// Runs the scenario of this name in a process of its own.
-fn ends(scenario: &str) {
+/// Runs the scenario of the test of this name in a process of its own: the same test, told so.
+fn apart(test: &str, scenario: fn()) {
+    const TOLD: &str = "BURN_DECAY_SCENARIO";
     const PATIENCE: Duration = Duration::from_secs(60);
+    // Of a test's own codes none: a process that ran no scenario does not pass for one that did.
+    const DONE: i32 = 42;
+    if std::env::var_os(TOLD).is_some() {
+        scenario();
+        std::process::exit(DONE);
+    }
     let this = std::env::current_exe().expect("a test has a path");
     let mut child = Command::new(this)
-        .args([scenario, "--exact", "--ignored"])
+        .args([test, "--exact"])
+        .env(TOLD, test)
         .stdout(Stdio::null())
         .spawn()
         .expect("a test can be started");
@@ -54,42 +54,38 @@ fn ends(scenario: &str) {
         }
         if start.elapsed() > PATIENCE {
             child.kill().expect("it is our child");
-            panic!("{scenario} hangs");
+            panic!("{test} hangs");
         }
         thread::sleep(Duration::from_millis(20));
     };
-    assert!(status.success(), "{scenario} fails");
+    assert_eq!(status.code(), Some(DONE), "{test} fails");
 }
 
-macro_rules! scenarios {
-    ($($scenario:ident => $test:ident),* $(,)?) => {$(
+macro_rules! tests {
+    ($($test:ident: $scenario:ident),* $(,)?) => {$(
         #[test]
         fn $test() {
-            ends(stringify!($scenario));
+            apart(stringify!($test), $scenario);
         }
     )*};
 }
 
-scenarios! {
-    workers_wait_for_a_step => a_step_that_every_worker_waits_for_ends,
-    workers_are_busy => a_step_does_not_wait_for_busy_workers,
-    a_loader_fills_a_channel => a_loop_beside_a_parallel_loader_ends,
-    steps_in_pools => steps_in_pools_of_any_size_end,
-    steps_in_a_parallel_loop => steps_in_a_parallel_loop_end,
-    small_steps_beside_large_ones => a_small_step_does_not_wait_for_a_large_one,
-    rayons_pool_is_still_to_be_made => a_step_does_not_make_rayons_pool,
+tests! {
+    a_step_that_every_worker_waits_for_ends: workers_wait_for_a_step,
+    a_step_does_not_wait_for_busy_workers: workers_are_busy,
+    a_loop_beside_a_parallel_loader_ends: a_loader_fills_a_channel,
+    steps_in_pools_of_any_size_end: steps_in_pools,
+    steps_in_a_parallel_loop_end: steps_in_a_parallel_loop,
+    a_small_step_does_not_wait_for_a_large_one: small_steps_beside_large_ones,
+    a_step_does_not_make_rayons_pool: rayons_pool_is_still_to_be_made,
 }
 
-#[test]
-#[ignore = "a part of another test"]
 fn workers_wait_for_a_step() {
     for _ in 0..5 {
         rayon::broadcast(|_| thread::spawn(step).join().expect("the step ends"));
     }
 }
 
-#[test]
-#[ignore = "a part of another test"]
 fn workers_are_busy() {
     step();
     const BUSY: Duration = Duration::from_secs(4);
@@ -112,8 +108,6 @@ fn workers_are_busy() {
     assert!(start.elapsed() < BUSY / 4, "{:?}", start.elapsed());
 }
 
-#[test]
-#[ignore = "a part of another test"]
 fn a_loader_fills_a_channel() {
     let (sender, receiver) = sync_channel(2);
     let trainer = thread::spawn(move || receiver.iter().map(|_: usize| step()).count());
@@ -123,8 +117,6 @@ fn a_loader_fills_a_channel() {
     assert_eq!(trainer.join().expect("the training ends"), 40);
 }
 
-#[test]
-#[ignore = "a part of another test"]
 fn steps_in_pools() {
     for threads in [1, 2, 3, 16] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
@@ -134,16 +126,12 @@ fn steps_in_pools() {
     }
 }
 
-#[test]
-#[ignore = "a part of another test"]
 fn steps_in_a_parallel_loop() {
     (0..16).into_par_iter().for_each(|_| {
         (0..2).into_par_iter().for_each(|_| step());
     });
 }
 
-#[test]
-#[ignore = "a part of another test"]
 fn small_steps_beside_large_ones() {
     fn time(count: usize) -> Duration {
         let [theta, gradient] =
@@ -165,8 +153,6 @@ fn small_steps_beside_large_ones() {
 }
 
 /// A program may still say how many threads it has.
-#[test]
-#[ignore = "a part of another test"]
 fn rayons_pool_is_still_to_be_made() {
     let zeros = Tensor::<1>::zeros([COUNT], &Device::flex());
     AdamWConfig::new()
