@@ -84,7 +84,7 @@
 //! [`log`](https://docs.rs/log). [Backends](guide::backends) has the details, and what has been tested;
 //! [Speed](guide::speed) has the measurements.
 #![warn(missing_docs)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adam;

@@ -76,8 +76,8 @@ tests! {
     a_loop_beside_a_parallel_loader_ends: a_loader_fills_a_channel,
     steps_in_pools_of_any_size_end: steps_in_pools,
     steps_in_a_parallel_loop_end: steps_in_a_parallel_loop,
-    a_small_step_does_not_wait_for_a_large_one: small_steps_beside_large_ones,
     a_step_does_not_make_rayons_pool: rayons_pool_is_still_to_be_made,
+    helpers_sleep_after_a_step: nothing_spins,
 }
 
 fn workers_wait_for_a_step() {
@@ -132,26 +132,6 @@ fn steps_in_a_parallel_loop() {
     });
 }
 
-fn small_steps_beside_large_ones() {
-    fn time(count: usize) -> Duration {
-        let [theta, gradient] =
-            [0.0, 0.0].map(|zero| Tensor::<1>::full([count], zero, &Device::flex()));
-        let start = Instant::now();
-        AdamWConfig::new().build().step(0.5, theta, gradient, None);
-        start.elapsed()
-    }
-    let large = thread::spawn(|| {
-        let all = (0..5).map(|_| time(1 << 25));
-        all.min().expect("there are five")
-    });
-    let mut worst = Duration::ZERO;
-    while !large.is_finished() {
-        worst = worst.max(time(1 << 17));
-    }
-    let large = large.join().expect("the steps end");
-    assert!(worst < large / 2, "{worst:?} beside steps of {large:?}");
-}
-
 /// A program may still say how many threads it has.
 fn rayons_pool_is_still_to_be_made() {
     let zeros = Tensor::<1>::zeros([COUNT], &Device::flex());
@@ -160,4 +140,33 @@ fn rayons_pool_is_still_to_be_made() {
         .step(0.5, zeros.clone(), zeros, None);
     let pool = ThreadPoolBuilder::new().num_threads(3).build_global();
     assert!(pool.is_ok(), "{pool:?}");
+}
+
+/// A helper that is awake for the next tensor sleeps soon after the last one.
+fn nothing_spins() {
+    /// What the process has had of the processor: on Linux, the first field, in nanoseconds.
+    fn spent() -> Option<Duration> {
+        let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+        let of_task = |task: std::fs::DirEntry| {
+            let spent = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            spent.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let spent = tasks.filter_map(Result::ok).filter_map(of_task).sum();
+        Some(Duration::from_nanos(spent))
+    }
+    for device in devices() {
+        let zeros = Tensor::<1>::zeros([COUNT], &device);
+        let adam = AdamWConfig::new().build();
+        adam.step(0.5, zeros.clone(), zeros, None);
+        thread::sleep(Duration::from_millis(20));
+        let before = spent();
+        thread::sleep(Duration::from_millis(500));
+        if let (Some(before), Some(after)) = (before, spent()) {
+            assert!(
+                after - before < Duration::from_millis(5),
+                "{:?}",
+                after - before
+            );
+        }
+    }
 }

@@ -10,14 +10,15 @@ use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast};
 
-use super::threads::share;
+use super::threads::{share, threads};
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
 
 /// The length from which threads pay: less is done before another thread wakes.
 const THREADS_PAY_FROM: usize = 1 << 16;
 
-/// What a thread takes at a time: what it reads and writes fits the second-level cache.
-const CHUNK: usize = 1 << 14;
+/// The least and the most that a thread takes at a time. The less there is left the less it takes,
+/// so that all finish at about the same time.
+const CHUNKS: [usize; 2] = [1 << 12, 1 << 16];
 
 /// What a step is computed in.
 pub(crate) trait Arithmetic: Element<Arithmetic = Self> + Float + VFma {
@@ -122,11 +123,14 @@ fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
     if length < THREADS_PAY_FROM {
         return update(slices);
     }
+    let [least, most] = CHUNKS;
+    let threads = threads(length / least);
     let chunks = std::iter::from_fn(|| {
-        let chunk = slices.take(CHUNK);
-        (!chunk.parameter.is_empty()).then_some(chunk)
+        let left = slices.parameter.len();
+        let chunk = slices.take((left / (2 * threads)).clamp(least, most));
+        (left > 0).then_some(chunk)
     });
-    share(chunks, length / CHUNK, update);
+    share(chunks, threads, update);
 }
 
 struct Task<'a, E: Element, R, const N: usize> {
