@@ -1,15 +1,14 @@
 //! A copy of a strided view into memory of its own, in order: what a transposed gradient needs
 //! before it can be passed over like the rest.
 
-use super::threads::share;
+use super::threads::{share, threads};
 
 /// One dimension of a view: its length, and how far apart its elements are in memory.
 type Dimension = (usize, isize);
 
-/// The rows and columns of a tile: so many elements of a column are neighbours where rows and columns
-/// are stored the other way round, and so many of a row fill a line of the cache.
+/// The rows and columns of a tile, which fits the innermost cache.
 const ROWS: usize = 64;
-const COLUMNS: usize = 16;
+const COLUMNS: usize = 64;
 
 /// The length from which threads pay.
 const THREADS_PAY_FROM: usize = 1 << 16;
@@ -41,7 +40,7 @@ pub(super) fn contiguous<E: Copy + Default + Send + Sync>(
     let threads = if count < THREADS_PAY_FROM {
         1
     } else {
-        length.div_ceil(step)
+        threads(length.div_ceil(step))
     };
     share(blocks, threads, |(block, first)| {
         let rows = (step.min(length - first), stride);
@@ -78,34 +77,30 @@ fn copy_block<E: Copy>(
 ) {
     let at = |row: usize| start + row as isize * stride;
     match *inner {
-        [] => {
-            for (row, element) in block.iter_mut().enumerate() {
-                *element = memory[at(row) as usize];
-            }
-        }
+        [] => copy_column(block, memory, start, stride),
         [(columns, 1)] => {
             for (row, copy) in block.chunks_exact_mut(columns).enumerate() {
                 let from = at(row) as usize;
                 copy.copy_from_slice(&memory[from..from + columns]);
             }
         }
-        // Tile by tile, which is turned in a buffer: written straight to its rows, the lines of the
-        // cache would drive each other out where rows are a power of two apart.
+        // Tile by tile, through a buffer: where rows are a power of two apart, the lines of the
+        // cache that are read and those that are written would drive each other out.
         [(columns, apart)] => {
             let mut tile = [memory[start as usize]; ROWS * COLUMNS];
             for (top, block) in (0..).step_by(ROWS).zip(block.chunks_mut(ROWS * columns)) {
                 let height = block.len() / columns;
                 for left in (0..columns).step_by(COLUMNS) {
                     let width = COLUMNS.min(columns - left);
-                    for column in 0..width {
+                    for (column, tile) in tile.chunks_mut(ROWS).enumerate().take(width) {
                         let from = at(top) + (left + column) as isize * apart;
-                        let turned = tile[column..].iter_mut().step_by(COLUMNS);
-                        for (row, element) in turned.enumerate().take(height) {
-                            *element = memory[(from + row as isize * stride) as usize];
-                        }
+                        copy_column(&mut tile[..height], memory, from, stride);
                     }
-                    for (row, turned) in block.chunks_mut(columns).zip(tile.chunks(COLUMNS)) {
-                        row[left..left + width].copy_from_slice(&turned[..width]);
+                    for (row, copy) in block.chunks_mut(columns).enumerate() {
+                        let turned = tile[row..].iter().step_by(ROWS);
+                        for (copy, element) in copy[left..left + width].iter_mut().zip(turned) {
+                            *copy = *element;
+                        }
                     }
                 }
             }
@@ -116,6 +111,16 @@ fn copy_block<E: Copy>(
                 copy_block(block, memory, at(row), next, rest);
             }
         }
+    }
+}
+
+fn copy_column<E: Copy>(column: &mut [E], memory: &[E], start: isize, stride: isize) {
+    if stride == 1 {
+        let start = start as usize;
+        return column.copy_from_slice(&memory[start..start + column.len()]);
+    }
+    for (row, element) in column.iter_mut().enumerate() {
+        *element = memory[(start + row as isize * stride) as usize];
     }
 }
 
