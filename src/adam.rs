@@ -34,33 +34,20 @@ impl Adam {
         gradient: Tensor<D>,
         state: Option<AdamState<D>>,
     ) -> (Tensor<D>, Option<AdamState<D>>) {
-        let mut time = 1;
-        let (mut m, mut v, mut max_v) = (None, None, None);
-        if let Some(state) = state {
-            state.check_shape(&parameter);
-            time += state.time;
-            (m, v, max_v) = (
-                Some(state.moment_1),
-                Some(state.moment_2),
-                state.max_moment_2,
-            );
-        }
-        let coefficients = self.coefficients(lr, time, D);
-        let (parameter, moment_1, moment_2, max_moment_2) = if self.amsgrad {
-            let moments = [m, v, max_v];
-            let (parameter, [m, v, max_v]) =
-                step::step(parameter, gradient, moments, &coefficients);
-            (parameter, m, v, Some(max_v))
+        let mut state = state.unwrap_or_default();
+        state.check_shape(&parameter);
+        state.time += 1;
+        let coefficients = self.coefficients(lr, state.time, D);
+        let AdamState {
+            moment_1: m,
+            moment_2: v,
+            max_moment_2: max_v,
+            ..
+        } = &mut state;
+        let parameter = if self.amsgrad {
+            step::step(parameter, gradient, [m, v, max_v], &coefficients)
         } else {
-            let (parameter, [m, v]) = step::step(parameter, gradient, [m, v], &coefficients);
-            (parameter, m, v, max_v)
-        };
-        let state = AdamState {
-            time,
-            moment_1,
-            moment_2,
-            max_moment_2,
-            parameter_id: None,
+            step::step(parameter, gradient, [m, v], &coefficients)
         };
         (parameter, Some(state))
     }
@@ -101,11 +88,12 @@ impl Adam {
 /// that is not a count of steps, moments of different shapes, not in floating point, or with
 /// values that are not finite, a second moment that is negative. (An infinite second moment is
 /// valid: a square overflowed, and its element gets no further updates.)
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AdamState<const D: usize> {
     time: usize,
-    moment_1: Tensor<D>,
-    moment_2: Tensor<D>,
+    /// There from the first step on, as the next one is.
+    moment_1: Option<Tensor<D>>,
+    moment_2: Option<Tensor<D>>,
     max_moment_2: Option<Tensor<D>>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
@@ -119,12 +107,12 @@ impl<const D: usize> AdamState<D> {
 
     /// The first moment, m: the moving average of the gradient.
     pub fn moment_1(&self) -> &Tensor<D> {
-        &self.moment_1
+        self.moment_1.as_ref().expect(STEPPED)
     }
 
     /// The second moment, v: the moving average of the squared gradient.
     pub fn moment_2(&self) -> &Tensor<D> {
-        &self.moment_2
+        self.moment_2.as_ref().expect(STEPPED)
     }
 
     /// The largest `moment_2` so far, v̄, which AMSGrad keeps.
@@ -133,16 +121,19 @@ impl<const D: usize> AdamState<D> {
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
+        let moved = |moment: Option<Tensor<D>>| moment.map(|moment| moment.to_device(device));
         Self {
-            moment_1: self.moment_1.to_device(device),
-            moment_2: self.moment_2.to_device(device),
-            max_moment_2: self.max_moment_2.map(|moment| moment.to_device(device)),
+            moment_1: moved(self.moment_1),
+            moment_2: moved(self.moment_2),
+            max_moment_2: moved(self.max_moment_2),
             ..self
         }
     }
 
     fn check_shape(&self, parameter: &Tensor<D>) {
-        check_shape("moment_1", &self.moment_1, parameter, self.parameter_id);
+        if let Some(moment_1) = &self.moment_1 {
+            check_shape(MOMENT_1, moment_1, parameter, self.parameter_id);
+        }
     }
 }
 
@@ -151,8 +142,8 @@ impl<const D: usize> RecordState for AdamState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
         out.push_scalar(&prefix, TIME, self.time.into());
-        out.push_tensor(&prefix, MOMENT_1, self.moment_1.to_data());
-        out.push_tensor(&prefix, MOMENT_2, self.moment_2.to_data());
+        out.push_tensor(&prefix, MOMENT_1, self.moment_1().to_data());
+        out.push_tensor(&prefix, MOMENT_2, self.moment_2().to_data());
         if let Some(max_moment_2) = &self.max_moment_2 {
             out.push_tensor(&prefix, MAX_MOMENT_2, max_moment_2.to_data());
         }
@@ -173,14 +164,15 @@ impl<const D: usize> RecordState for AdamState<D> {
         let mut moment = |leaf, data, allowed| record.moment(leaf, data, &shape, allowed);
         Some(Self {
             time,
-            moment_1: moment(MOMENT_1, m, Values::Finite),
-            moment_2: moment(MOMENT_2, v, Values::NotNegative),
+            moment_1: Some(moment(MOMENT_1, m, Values::Finite)),
+            moment_2: Some(moment(MOMENT_2, v, Values::NotNegative)),
             max_moment_2: max_v.map(|max_v| moment(MAX_MOMENT_2, max_v, Values::NotNegative)),
             parameter_id: record.parameter_id(),
         })
     }
 }
 
+const STEPPED: &str = "a state is what a step leaves";
 const TIME: &str = "time";
 const MOMENT_1: &str = "moment_1";
 const MOMENT_2: &str = "moment_2";

@@ -33,7 +33,7 @@ impl Sgd {
         gradient: Tensor<D>,
         state: Option<SgdState<D>>,
     ) -> (Tensor<D>, Option<SgdState<D>>) {
-        let velocity = state.map(|state| {
+        let mut velocity = state.map(|state| {
             check_shape(VELOCITY, &state.velocity, &parameter, state.parameter_id);
             state.velocity
         });
@@ -42,18 +42,16 @@ impl Sgd {
             step_size: lr,
             rule: self.rule(velocity.is_none()),
         };
-        if self.momentum.is_some() {
-            let (parameter, [velocity]) =
-                step::step(parameter, gradient, [velocity], &coefficients);
-            let state = SgdState {
-                velocity,
-                parameter_id: None,
-            };
-            (parameter, Some(state))
+        let parameter = if self.momentum.is_some() {
+            step::step(parameter, gradient, [&mut velocity], &coefficients)
         } else {
-            let (parameter, []) = step::step(parameter, gradient, [], &coefficients);
-            (parameter, None)
-        }
+            step::step(parameter, gradient, [], &coefficients)
+        };
+        let state = velocity.map(|velocity| SgdState {
+            velocity,
+            parameter_id: None,
+        });
+        (parameter, state.filter(|_| self.momentum.is_some()))
     }
 
     /// The velocity starts at the first gradient.

@@ -17,22 +17,23 @@ use burn_fusion::custom::{
 };
 use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
-use super::{Coefficients, SMALLEST_MOMENT};
+use super::{Coefficients, Kept, SMALLEST_MOMENT, put, take};
 
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    moments: [Tensor<D>; N],
+    mut kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
-) -> (Tensor<D>, [Tensor<D>; N]) {
+) -> Tensor<D> {
     let lower = |tensor: Tensor<D>| {
         let tensor = tensor.try_into_primitive::<Cube>();
         tensor.expect("the tensors of a step are on the parameter's device")
     };
-    let moments = moments.map(lower);
+    let moments = kept.each_mut().map(|moment| lower(take(moment)));
     let (updated, moments) = Cube::step(lower(parameter), lower(gradient), moments, *coefficients);
     let lift = Tensor::from_primitive::<Cube>;
-    (lift(updated), moments.map(lift))
+    put(kept, moments.map(lift));
+    lift(updated)
 }
 
 /// What Burn's `Cube` can be: the backend of CubeCL's tensors, or the one that fuses its operations.

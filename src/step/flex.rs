@@ -4,18 +4,18 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::{Coefficients, Rule, cpu, strided};
+use super::{Coefficients, Kept, Rule, cpu, put, strided, take};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    moments: [Tensor<D>; N],
+    mut moments: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
-) -> (Tensor<D>, [Tensor<D>; N]) {
+) -> Tensor<D> {
     let parameter = contiguous(parameter);
     // The new parameter takes the place of the gradient, which nobody needs any more.
     let mut updated = contiguous(gradient);
-    let mut moments = moments.map(contiguous);
+    let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
 
     macro_rules! in_place {
         ($element:ty, $moment:ty) => {
@@ -23,8 +23,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
                 parameter.storage::<$element>(),
                 // Memory that someone else still holds is copied here, and only then written to.
                 updated.storage_mut::<$element>(),
-                moments
-                    .each_mut()
+                next.each_mut()
                     .map(|moment| moment.storage_mut::<$moment>()),
                 coefficients,
             )
@@ -39,19 +38,25 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     }
 
     let lift = Tensor::from_primitive::<Flex>;
-    (lift(updated), moments.map(lift))
+    put(moments, next.map(lift));
+    lift(updated)
 }
 
 /// The tensor's primitive, whose storage holds its elements in order and nothing else.
 fn contiguous<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    let elements = tensor.shape().num_elements();
     let tensor = tensor
         .try_into_primitive::<Flex>()
         .expect("the tensors of a step are on the parameter's device");
+    let elements = tensor.layout().num_elements();
     let whole = tensor.bytes().len() == elements * tensor.dtype().size();
     if tensor.is_contiguous() && whole {
-        return tensor;
+        tensor
+    } else {
+        copied(&tensor)
     }
+}
+
+fn copied(tensor: &FlexTensor) -> FlexTensor {
     let view = tensor.layout();
     macro_rules! copied {
         ($element:ty) => {

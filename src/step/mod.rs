@@ -109,13 +109,27 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
     fn scalars(&self, arithmetic: DType) -> cube::Scalars<Self::Kernel>;
 }
 
-/// One step in the form that suits the parameter's device. Moments that are missing are zero.
+/// A moment in its place in the state: from there a step takes it, and there it puts the next one.
+pub(crate) type Kept<'a, const D: usize> = &'a mut Option<Tensor<D>>;
+
+fn take<const D: usize>(moment: Kept<D>) -> Tensor<D> {
+    moment.take().expect("a moment that was missing is zero")
+}
+
+fn put<const N: usize, const D: usize>(moments: [Kept<D>; N], next: [Tensor<D>; N]) {
+    for (moment, next) in moments.into_iter().zip(next) {
+        *moment = Some(next);
+    }
+}
+
+/// One step in the form that suits the parameter's device: the new parameter. Moments that are
+/// missing are zero.
 pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    moments: [Option<Tensor<D>>; N],
+    mut parameter: Tensor<D>,
+    mut gradient: Tensor<D>,
+    mut moments: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
-) -> (Tensor<D>, [Tensor<D>; N]) {
+) -> Tensor<D> {
     let (shape, expected) = (gradient.shape(), parameter.shape());
     assert!(
         shape == expected,
@@ -124,11 +138,12 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     // A gradient that the parameter's precision does not hold is never narrowed to it.
     let own = parameter.dtype();
     let common = common(own, gradient.dtype());
-    let (parameter, gradient) = (cast(parameter, common), cast(gradient, common));
-    let moments = moments.map(|moment| {
-        let moment = moment.unwrap_or_else(|| parameter.zeros_like());
-        cast(moment, arithmetic(common))
-    });
+    cast(&mut parameter, common);
+    cast(&mut gradient, common);
+    for moment in &mut moments {
+        let moment = moment.get_or_insert_with(|| parameter.zeros_like());
+        cast(moment, arithmetic(common));
+    }
     coefficients.check(arithmetic(common));
 
     let form = match (parameter.device().as_dispatch(), common) {
@@ -144,8 +159,9 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         }
         _ => portable::step,
     };
-    let (updated, moments) = form(parameter, gradient, moments, coefficients);
-    (cast(updated, own), moments)
+    let mut updated = form(parameter, gradient, moments, coefficients);
+    cast(&mut updated, own);
+    updated
 }
 
 /// Says, once, that the first device to take the portable form has a faster one.
@@ -196,11 +212,10 @@ fn common(one: DType, other: DType) -> DType {
     }
 }
 
-fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
-    if tensor.dtype() == dtype {
-        tensor
-    } else {
-        tensor.cast(dtype)
+/// In place: a tensor is long to move.
+fn cast<const D: usize>(tensor: &mut Tensor<D>, dtype: DType) {
+    if tensor.dtype() != dtype {
+        *tensor = tensor.clone().cast(dtype);
     }
 }
 

@@ -7,14 +7,14 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
-use super::{Coefficients, Rule, cpu, strided};
+use super::{Coefficients, Kept, Rule, cpu, put, strided, take};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    moments: [Tensor<D>; N],
+    mut kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
-) -> (Tensor<D>, [Tensor<D>; N]) {
+) -> Tensor<D> {
     let lend = |tensor: Tensor<D>| {
         let tensor = tensor.try_into_primitive::<NdArray>();
         tensor.expect("the tensors of a step are on the parameter's device")
@@ -26,7 +26,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
                 other => unreachable!("{other:?} among tensors of one precision"),
             };
             let gradient = array(lend(gradient));
-            let moments = moments.map(|moment| array(lend(moment)));
+            let moments = kept.each_mut().map(|moment| array(lend(take(moment))));
             in_place(contiguous($parameter), gradient, moments, coefficients)
         }};
     }
@@ -36,7 +36,8 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         other => unreachable!("{other:?} takes the portable form"),
     };
     let lift = Tensor::from_primitive::<NdArray>;
-    (lift(updated), moments.map(lift))
+    put(kept, moments.map(lift));
+    lift(updated)
 }
 
 fn in_place<E, R: Rule<N>, const N: usize>(

@@ -2,22 +2,23 @@
 
 use burn::tensor::Tensor;
 
-use super::{Coefficients, Rule, SMALLEST_MOMENT, arithmetic, cast};
+use super::{Coefficients, Kept, Rule, SMALLEST_MOMENT, arithmetic, cast, put, take};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    mut moments: [Tensor<D>; N],
+    mut theta: Tensor<D>,
+    mut g: Tensor<D>,
+    mut kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
-) -> (Tensor<D>, [Tensor<D>; N]) {
+) -> Tensor<D> {
+    let mut moments = kept.each_mut().map(|moment| take(moment));
     let Coefficients {
         decay,
         step_size,
         rule,
     } = coefficients;
-    let dtype = parameter.dtype();
-    let theta = cast(parameter, arithmetic(dtype));
-    let mut g = cast(gradient, arithmetic(dtype));
+    let dtype = theta.dtype();
+    cast(&mut theta, arithmetic(dtype));
+    cast(&mut g, arithmetic(dtype));
 
     if decay.l2_penalty > 0.0 {
         g = g + theta.clone() * decay.l2_penalty;
@@ -36,5 +37,8 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         }
         change = change + decayed;
     }
-    (cast(theta - change, dtype), moments)
+    let mut updated = theta - change;
+    cast(&mut updated, dtype);
+    put(kept, moments);
+    updated
 }
