@@ -25,7 +25,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use common::{Parameters, Shapes};
 use devices::devices;
-use networks::{resnet_50, transformer};
+use networks::models;
 
 /// With the bytes that a step moves for each parameter in f32: reads of θ, g and the averages, and
 /// writes of θ and the averages.
@@ -80,14 +80,7 @@ fn total(
 }
 
 fn step(criterion: &mut Criterion) {
-    let models = [
-        ("66k", Shapes::eight(1 << 16)),
-        ("1.05M", Shapes::eight(1 << 20)),
-        ("4.2M", Shapes::eight(1 << 22)),
-        ("16.8M", Shapes::eight(1 << 24)),
-        ("transformer", transformer()),
-        ("resnet-50", resnet_50()),
-    ];
+    let models = models();
     for (backend, device) in devices() {
         for (name, shapes) in &models {
             let model = Parameters::random(shapes, &device);

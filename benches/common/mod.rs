@@ -30,20 +30,25 @@ impl Shapes {
         }
     }
 
-    #[allow(dead_code, reason = "not every benchmark counts them")]
-    pub fn tensors(&self) -> usize {
-        self.vectors.len() + self.matrices.len() + self.kernels.len()
+    /// Every tensor's shape.
+    pub fn all(&self) -> impl Iterator<Item = &[usize]> {
+        fn slices<const D: usize>(shapes: &[[usize; D]]) -> impl Iterator<Item = &[usize]> {
+            shapes.iter().map(|shape| shape.as_slice())
+        }
+        slices(&self.vectors)
+            .chain(slices(&self.matrices))
+            .chain(slices(&self.kernels))
     }
 
     #[allow(dead_code, reason = "not every benchmark counts them")]
+    pub fn tensors(&self) -> usize {
+        self.all().count()
+    }
+
     pub fn parameters(&self) -> usize {
-        fn of_rank<const D: usize>(shapes: &[[usize; D]]) -> usize {
-            shapes
-                .iter()
-                .flat_map(|shape| shape.iter().copied().reduce(|a, b| a * b))
-                .sum()
-        }
-        of_rank(&self.vectors) + of_rank(&self.matrices) + of_rank(&self.kernels)
+        self.all()
+            .map(|shape| shape.iter().product::<usize>())
+            .sum()
     }
 }
 

@@ -1,6 +1,19 @@
-//! The shapes of the parameters of networks that people have.
+//! The shapes of the parameters that the benchmarks take steps on.
 
 use crate::common::Shapes;
+
+/// What a step on the CPU is timed on: four sizes in 8 tensors, and networks that people have.
+#[allow(dead_code, reason = "benches/gpu.rs chooses its own")]
+pub fn models() -> [(&'static str, Shapes); 6] {
+    [
+        ("66 k", Shapes::eight(1 << 16)),
+        ("1.05 M", Shapes::eight(1 << 20)),
+        ("4.2 M", Shapes::eight(1 << 22)),
+        ("16.8 M", Shapes::eight(1 << 24)),
+        ("transformer", transformer()),
+        ("ResNet-50", resnet_50()),
+    ]
+}
 
 /// The 148 tensors of a GPT-2 of 12 layers, 256 wide, over 8,192 tokens.
 pub fn transformer() -> Shapes {
@@ -19,8 +32,7 @@ pub fn transformer() -> Shapes {
 }
 
 /// The 161 tensors of a ResNet-50.
-#[allow(dead_code, reason = "benches/gpu.rs has the transformer alone")]
-pub fn resnet_50() -> Shapes {
+fn resnet_50() -> Shapes {
     let mut shapes = Shapes::default();
     let mut convolution = |inputs: usize, outputs: usize, side: usize| {
         shapes.kernels.push([outputs, inputs, side, side]);

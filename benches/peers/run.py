@@ -1,33 +1,38 @@
 """Times one AdamW step of every peer in turn, and writes the table to benches/RESULTS.md.
 
-    python3 benches/peers/run.py              # 7 rounds, all sizes: about ten minutes
+    python3 benches/peers/run.py              # 7 rounds on all models: about ten minutes
     python3 benches/peers/run.py --rounds 3
+    python3 benches/peers/run.py --models transformer ResNet-50    # the table is printed only
 
 It builds a virtual environment with PyTorch and DeepSpeed under cargo's target folder; DeepSpeed
 compiles its step when it is first used, with the C++ compiler that is there. In each round every
-contender takes its steps, one after the other, with the same shapes and as many threads; a
+contender takes its steps, one after the other, on the same tensors and as many threads; a
 contender's figure is the median over the rounds of its median step, and its spread is the least
-and the largest of those medians.
+and the largest of those medians. Where its spread and that of burn-decay on Flex overlap, the two
+are equal within the noise; elsewhere its ratio is that of the medians. The table replaces the one
+of the same processor, vector instructions and threads, and leaves the others.
 """
 
 import argparse
 import json
+import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZES = {"66 k": 1 << 16, "1.05 M": 1 << 20, "4.2 M": 1 << 22, "16.8 M": 1 << 24}
+RESULTS = ROOT / "benches" / "RESULTS.md"
 PACKAGES = ["torch", "numpy", "deepspeed", "ninja", "setuptools", "wheel"]
 RUST = {
     "burn-decay, flex": "burn-decay:flex",
     "burn-decay, ndarray": "burn-decay:ndarray",
     "Burn's own, flex": "burn:flex",
     "Burn's own, ndarray": "burn:ndarray",
-    "a bare loop": "bare",
+    "the same memory, additions only": "additions",
 }
 PYTHON = {
     "DeepSpeed CPUAdam": "deepspeed",
@@ -63,28 +68,39 @@ def environment():
 
 
 class Worker:
+    """A process that answers a line of JSON by another."""
+
     def __init__(self, command, **settings):
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, **settings
         )
 
-    def steps(self, contender, parameters, steps):
-        print(contender, parameters, steps, file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
-        if not answer or answer.startswith("missing"):
-            return answer.strip() or "missing: the process ended"
-        return statistics.median(map(int, answer.split())) / 1e6
+    def write(self, value):
+        print(json.dumps(value), file=self.process.stdin, flush=True)
+
+    def read(self):
+        return json.loads(self.process.stdout.readline())
+
+    def step(self, contender, model, steps):
+        """The median step in milliseconds, or a text that says what is missing."""
+        try:
+            self.write([contender, model, steps])
+            answer = self.read()
+        except (BrokenPipeError, json.JSONDecodeError):
+            answer = "missing: the process ended"
+        return answer if isinstance(answer, str) else statistics.median(answer) / 1e6
 
 
 def processor():
+    fields = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            name = line.split(":")[1].strip()
-        if line.startswith("flags"):
-            known = ["avx512f", "avx2", "sse4_2"]
-            return f"{name}, {next(flag for flag in known if flag in line.split())}"
-    return platform.processor()
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    flags = fields.get("flags", "").split()
+    known = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}
+    vectors = [known[flag] for flag in known if flag in flags][:1]
+    return ", ".join([fields.get("model name", platform.machine()), *vectors])
 
 
 def burn_version():
@@ -92,28 +108,43 @@ def burn_version():
     return lines[lines.index('name = "burn"') + 1].split('"')[1]
 
 
-def table(results):
-    head = "| ms a step | " + " | ".join(SIZES) + " |"
-    rows = [head, "| --- |" + " --- |" * len(SIZES)]
-    for contender in [*RUST, *PYTHON]:
-        cells = []
-        for size in SIZES:
-            times = results[contender][size]
-            if isinstance(times, str):
-                cells.append(times)
-                continue
-            ours = statistics.median(results[OURS][size])
-            median = statistics.median(times)
-            spread = f"{min(times):.3g}–{max(times):.3g}"
-            cells.append(f"{median:.3g} ({spread}) = {median / ours:.2f}×")
-        rows.append(f"| {contender} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+def cell(times, ours):
+    if isinstance(times, str):
+        return times
+    median = statistics.median(times)
+    figures = f"{median:.3g} ({min(times):.3g}–{max(times):.3g})"
+    if times is ours:
+        return figures
+    if min(times) <= max(ours) and min(ours) <= max(times):
+        return f"{figures} equal"
+    return f"{figures} = {median / statistics.median(ours):.2f}×"
+
+
+def table(results, models):
+    columns = [f"{name}, {len(shapes)} tensors" for name, shapes in models.items()]
+    rows = [["ms a step", *columns], ["---"] * (1 + len(models))]
+    for contender, times in results.items():
+        rows.append([contender, *(cell(times[name], results[OURS][name]) for name in models)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def replaced(text, section):
+    """The text with the section in place of the one of its heading, or after the CPU's others."""
+    heading = section.splitlines()[0]
+    parts = re.split(r"^(?=##? )", text, flags=re.MULTILINE)
+    headings = [part.splitlines()[0] if part else "" for part in parts]
+    if heading in headings:
+        parts[headings.index(heading)] = section
+    else:
+        parts.insert(headings.index("# One AdamW step on a GPU"), section)
+    return "".join(parts)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="by name, such as 66 k")
+    options = parser.parse_args()
 
     python, versions = environment()
     threads = os.cpu_count()
@@ -124,38 +155,41 @@ def main():
     bench = ["cargo", "bench", "--quiet", "--bench", "peers", "--features", "ndarray"]
     subprocess.run([*bench, "--no-run"], cwd=ROOT, check=True)
     rust = Worker(bench, **settings)
-    workers = {name: (rust, contender) for name, contender in RUST.items()}
+    models = dict(rust.read())
     scripts = Worker([python, ROOT / "benches/peers/torch_steps.py", str(threads)], **settings)
+    scripts.write(models)
+    if options.models:
+        models = {name: models[name] for name in options.models}
+    workers = {name: (rust, contender) for name, contender in RUST.items()}
     workers |= {name: (scripts, contender) for name, contender in PYTHON.items()}
 
-    results = {name: {size: [] for size in SIZES} for name in workers}
-    for round in range(rounds):
-        for size, parameters in SIZES.items():
+    results = {name: {model: [] for model in models} for name in workers}
+    for round in range(options.rounds):
+        for model, shapes in models.items():
+            parameters = sum(map(math.prod, shapes))
             steps = max(10, min(400, (1 << 27) // parameters))
             for name, (worker, contender) in workers.items():
-                if isinstance(results[name][size], str):
+                if isinstance(results[name][model], str):
                     continue
-                time = worker.steps(contender, parameters, steps)
+                time = worker.step(contender, model, steps)
                 if isinstance(time, str):
-                    results[name][size] = time
+                    results[name][model] = time
                 else:
-                    results[name][size].append(time)
-        print(f"round {round + 1} of {rounds}", file=sys.stderr, flush=True)
+                    results[name][model].append(time)
+        print(f"round {round + 1} of {options.rounds}", file=sys.stderr, flush=True)
 
     found = [f"Burn {burn_version()}"] + [
         f"{package} {versions.get(package, 'missing')}" for package in ("torch", "deepspeed")
     ]
-    text = (
-        "# One AdamW step on the CPU\n\n"
-        f"Written by `python3 benches/peers/run.py --rounds {rounds}`, whose head says how it "
-        "measures: f32 parameters in 8 tensors, the median over the rounds (least–most), and its "
-        f"ratio to {OURS}.\n\n"
-        f"{processor()}, {threads} threads; {', '.join(found)}.\n\n{table(results)}\n"
+    section = (
+        f"## {processor()}, {threads} threads\n\n"
+        f"{options.rounds} rounds; {', '.join(found)}.\n\n"
+        f"{table(results, models)}\n\n"
     )
-    results = ROOT / "benches" / "RESULTS.md"
-    _, heading, gpu = results.read_text().partition("\n# One AdamW step on a GPU\n")
-    results.write_text(text + heading + gpu)
-    print(text)
+    print(section)
+    # A table without some of the models would take the place of one with all.
+    if not options.models:
+        RESULTS.write_text(replaced(RESULTS.read_text(), section))
 
 
 main()

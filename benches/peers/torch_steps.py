@@ -1,11 +1,17 @@
-"""The Python side of run.py: takes steps on request, in the manner of main.rs."""
+"""The Python side of run.py: takes steps on request, in the manner of main.rs.
 
+    python torch_steps.py THREADS
+
+The models are in the first line that it reads.
+"""
+
+import json
 import sys
 import time
 
 import torch
 
-TENSORS, WARM_UP = 8, 3
+WARM_UP = 3
 SETTINGS = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2)
 
 
@@ -22,10 +28,9 @@ def optimizer(contender, parameters):
     return torch.optim.AdamW(parameters, **kinds[contender], **SETTINGS)
 
 
-def steps(contender, count, number):
-    shape = (64, count // TENSORS // 64)
-    parameters = [torch.nn.Parameter(torch.randn(shape)) for _ in range(TENSORS)]
-    gradients = [torch.randn(shape) for _ in range(TENSORS)]
+def steps(contender, shapes, number):
+    parameters = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    gradients = [torch.randn(shape) for shape in shapes]
     chosen = optimizer(contender, parameters)
     times = []
     for _ in range(WARM_UP + number):
@@ -42,13 +47,14 @@ def main():
     answers = sys.stdout
     sys.stdout = sys.stderr  # DeepSpeed prints while it builds.
     torch.set_num_threads(int(sys.argv[1]))
+    models = dict(json.loads(sys.stdin.readline()))
     for line in sys.stdin:
-        contender, parameters, number = line.split()
+        contender, model, number = json.loads(line)
         try:
-            answer = " ".join(map(str, steps(contender, int(parameters), int(number))))
+            answer = steps(contender, models[model], number)
         except Exception as error:
             answer = f"missing: {type(error).__name__}: {error}".replace("\n", " ")[:200]
-        print(answer, file=answers, flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 main()
