@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::config::{ConfigError, in_unit_interval, positive};
 use crate::decay::Decay;
-use crate::record::{MOMENTUM, ParameterId, Record, Values, check_shape};
-use crate::step::{self, Average, Coefficients};
+use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Values, check_shape};
+use crate::step::{self, Average, Coefficients, Master};
 
 /// Adam with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -15,6 +15,7 @@ pub(crate) struct Adam {
     pub beta_2: f64,
     pub epsilon: f64,
     pub amsgrad: bool,
+    pub master_weights: bool,
     pub decay: Decay,
 }
 
@@ -42,12 +43,14 @@ impl Adam {
             moment_1: m,
             moment_2: v,
             max_moment_2: max_v,
+            master,
             ..
         } = &mut state;
+        let master = self.master_weights.then_some(master);
         let parameter = if self.amsgrad {
-            step::step(parameter, gradient, [m, v, max_v], &coefficients)
+            step::step(parameter, gradient, [m, v, max_v], master, &coefficients)
         } else {
-            step::step(parameter, gradient, [m, v], &coefficients)
+            step::step(parameter, gradient, [m, v], master, &coefficients)
         };
         (parameter, Some(state))
     }
@@ -95,6 +98,8 @@ pub struct AdamState<const D: usize> {
     moment_1: Option<Tensor<D>>,
     moment_2: Option<Tensor<D>>,
     max_moment_2: Option<Tensor<D>>,
+    /// Of a parameter in half precision. In a box, which is short to move where there is none.
+    master: Option<Box<Master<D>>>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
@@ -126,6 +131,7 @@ impl<const D: usize> AdamState<D> {
             moment_1: moved(self.moment_1),
             moment_2: moved(self.moment_2),
             max_moment_2: moved(self.max_moment_2),
+            master: self.master.map(|master| master.moved_to(device).into()),
             ..self
         }
     }
@@ -147,6 +153,9 @@ impl<const D: usize> RecordState for AdamState<D> {
         if let Some(max_moment_2) = &self.max_moment_2 {
             out.push_tensor(&prefix, MAX_MOMENT_2, max_moment_2.to_data());
         }
+        if let Some(master) = &self.master {
+            out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());
+        }
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
@@ -158,6 +167,7 @@ impl<const D: usize> RecordState for AdamState<D> {
             record.warn_of_fresh_start();
             return None;
         }
+        let master = record.tensor::<D>(MASTER_WEIGHTS);
         let time = record.time(time);
         let [m, v] = [(MOMENT_1, m), (MOMENT_2, v)].map(|(leaf, data)| record.required(leaf, data));
         let shape = m.shape().clone();
@@ -167,6 +177,7 @@ impl<const D: usize> RecordState for AdamState<D> {
             moment_1: Some(moment(MOMENT_1, m, Values::Finite)),
             moment_2: Some(moment(MOMENT_2, v, Values::NotNegative)),
             max_moment_2: max_v.map(|max_v| moment(MAX_MOMENT_2, max_v, Values::NotNegative)),
+            master: master.map(|master| record.master(master, &shape).into()),
             parameter_id: record.parameter_id(),
         })
     }

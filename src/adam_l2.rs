@@ -34,7 +34,8 @@ config! {
 ///
 /// It takes the place of `burn::optim::Adam` with `WeightDecayConfig`, and resumes from its
 /// checkpoints. Mind the default: λ is 1e-4 here, and Burn's Adam has no penalty unless it is given
-/// one. Parameters of half precision are updated in f32, in which their moments are kept.
+/// one. Parameters of half precision are updated in f32, in which their moments are kept, and
+/// have [master weights](crate::guide::fidelity#half-precision).
 ///
 /// Configured by [`AdamL2Config`].
 #[derive(Debug, Clone)]

@@ -38,7 +38,8 @@ config! {
 /// the weight and the first moment, so that where the moment is 0 positive weights decay and
 /// negative ones do not; here both do, as in the paper.
 ///
-/// Parameters of half precision are updated in f32, in which their moments are kept.
+/// Parameters of half precision are updated in f32, in which their moments are kept, and have
+/// [master weights](crate::guide::fidelity#half-precision).
 ///
 /// Configured by [`AdamWConfig`].
 #[derive(Debug, Clone)]

@@ -33,6 +33,7 @@ macro_rules! config {
                     beta_2: self.beta_2,
                     epsilon: self.epsilon,
                     amsgrad: self.amsgrad,
+                    master_weights: self.master_weights,
                     decay: self.decay(),
                 }
             }
@@ -51,6 +52,7 @@ macro_rules! config {
             fn rule(&self) -> $crate::sgd::Sgd {
                 $crate::sgd::Sgd {
                     momentum: self.momentum.clone(),
+                    master_weights: self.master_weights,
                     decay: self.decay(),
                 }
             }
@@ -111,6 +113,10 @@ macro_rules! config {
             /// Whether parameters of one dimension or none (biases, the weights of norms) decay, or are
             /// penalized, too.
             with_decay_vectors => decay_vectors: bool = true,
+            /// Whether the optimizer keeps what rounding takes from a parameter in f16 or bf16, so
+            /// that training goes on as in f32: 2 bytes a parameter in bf16, 4 in f16. Nothing
+            /// changes for parameters in f32 and f64.
+            with_master_weights => master_weights: bool = true,
             /// Clipping of each parameter's gradient, before anything else is done with it.
             #[serde(alias = "gradient_clipping")]
             with_grad_clipping =>

@@ -7,8 +7,13 @@ use core::fmt::Display;
 use burn::optim::{StateSource, join_path};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
+use crate::step::Master;
+
 /// Burn nests what an optimizer remembers in a field of this name.
 pub(crate) const MOMENTUM: &str = "momentum";
+
+/// What Burn's own optimizers do not keep.
+pub(crate) const MASTER_WEIGHTS: &str = "master_weights";
 
 /// What Burn's `ParamId` holds.
 pub(crate) type ParameterId = u64;
@@ -117,6 +122,22 @@ impl<'a> Record<'a> {
             self.refuse(leaf, format!("holds {value}"));
         }
         moment
+    }
+
+    pub(crate) fn master<const D: usize>(&self, data: TensorData, shape: &Shape) -> Master<D> {
+        let found = data.shape();
+        if found != shape {
+            let what = format!("has the shape {found}, but the moments {shape}");
+            self.refuse(MASTER_WEIGHTS, what);
+        }
+        let device = device_with(DType::F32, self.device);
+        let dtype = data.dtype();
+        Master::recorded(data, &device).unwrap_or_else(|| {
+            self.refuse(
+                MASTER_WEIGHTS,
+                format!("is in {dtype:?}, not in f32 or i16"),
+            )
+        })
     }
 
     pub(crate) fn warn_of_fresh_start(&self) {

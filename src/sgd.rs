@@ -6,13 +6,14 @@ use burn::tensor::{Device, Tensor};
 
 use crate::config::{ConfigError, in_unit_interval};
 use crate::decay::Decay;
-use crate::record::{MOMENTUM, ParameterId, Record, Values, check_shape};
-use crate::step::{self, Coefficients};
+use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Values, check_shape};
+use crate::step::{self, Coefficients, Master};
 
 /// SGD with one of the two ways to decay.
 #[derive(Debug, Clone)]
 pub(crate) struct Sgd {
     pub momentum: Option<MomentumConfig>,
+    pub master_weights: bool,
     pub decay: Decay,
 }
 
@@ -33,25 +34,25 @@ impl Sgd {
         gradient: Tensor<D>,
         state: Option<SgdState<D>>,
     ) -> (Tensor<D>, Option<SgdState<D>>) {
-        let mut velocity = state.map(|state| {
-            check_shape(VELOCITY, &state.velocity, &parameter, state.parameter_id);
-            state.velocity
-        });
+        let mut state = state.unwrap_or_default();
+        state.check_shape(&parameter);
+        let SgdState {
+            velocity, master, ..
+        } = &mut state;
         let coefficients = Coefficients {
             decay: self.decay.at(lr, D),
             step_size: lr,
             rule: self.rule(velocity.is_none()),
         };
+        let master = self.master_weights.then_some(master);
         let parameter = if self.momentum.is_some() {
-            step::step(parameter, gradient, [&mut velocity], &coefficients)
+            step::step(parameter, gradient, [velocity], master, &coefficients)
         } else {
-            step::step(parameter, gradient, [], &coefficients)
+            *velocity = None;
+            step::step(parameter, gradient, [], master, &coefficients)
         };
-        let state = velocity.map(|velocity| SgdState {
-            velocity,
-            parameter_id: None,
-        });
-        (parameter, state.filter(|_| self.momentum.is_some()))
+        let remembers = state.velocity.is_some() || state.master.is_some();
+        (parameter, remembers.then_some(state))
     }
 
     /// The velocity starts at the first gradient.
@@ -83,23 +84,33 @@ impl Sgd {
 /// A velocity that is invalid (not of the
 /// parameter's shape, not in floating point, with values that are not finite) panics
 /// and names the parameter.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SgdState<const D: usize> {
-    velocity: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    /// Of a parameter in half precision. In a box, which is short to move where there is none.
+    master: Option<Box<Master<D>>>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
 
 impl<const D: usize> SgdState<D> {
-    /// The velocity, v: the decaying sum of the gradients, PyTorch's `momentum_buffer`.
-    pub fn velocity(&self) -> &Tensor<D> {
-        &self.velocity
+    /// The velocity, v: the decaying sum of the gradients, PyTorch's `momentum_buffer`. None without
+    /// momentum.
+    pub fn velocity(&self) -> Option<&Tensor<D>> {
+        self.velocity.as_ref()
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
-            velocity: self.velocity.to_device(device),
+            velocity: self.velocity.map(|velocity| velocity.to_device(device)),
+            master: self.master.map(|master| master.moved_to(device).into()),
             ..self
+        }
+    }
+
+    fn check_shape(&self, parameter: &Tensor<D>) {
+        if let Some(velocity) = &self.velocity {
+            check_shape(VELOCITY, velocity, parameter, self.parameter_id);
         }
     }
 }
@@ -108,21 +119,32 @@ impl<const D: usize> SgdState<D> {
 impl<const D: usize> RecordState for SgdState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
-        out.push_tensor(&prefix, VELOCITY, self.velocity.to_data());
+        if let Some(velocity) = &self.velocity {
+            out.push_tensor(&prefix, VELOCITY, velocity.to_data());
+        }
+        if let Some(master) = &self.master {
+            out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());
+        }
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
         let mut record = Record::new(prefix, source, device);
-        let Some(velocity) = record.tensor::<D>(VELOCITY) else {
+        let [velocity, master] = [VELOCITY, MASTER_WEIGHTS].map(|leaf| record.tensor::<D>(leaf));
+        let Some(shape) = velocity
+            .as_ref()
+            .or(master.as_ref())
+            .map(|data| data.shape().clone())
+        else {
             // Without momentum there is nothing to record.
             if record.holds_anything() {
                 record.warn_of_fresh_start();
             }
             return None;
         };
-        let shape = velocity.shape().clone();
+        let mut moment = |velocity| record.moment(VELOCITY, velocity, &shape, Values::Finite);
         Some(Self {
-            velocity: record.moment(VELOCITY, velocity, &shape, Values::Finite),
+            velocity: velocity.map(&mut moment),
+            master: master.map(|master| record.master(master, &shape).into()),
             parameter_id: record.parameter_id(),
         })
     }

@@ -38,7 +38,9 @@ config! {
 ///
 /// It takes the place of `burn::optim::Sgd` with `WeightDecayConfig`, and resumes from its
 /// checkpoints. Mind the default: λ is 1e-4 here, and Burn's Sgd has no penalty unless it is given
-/// one; and `with_gradient_clipping` is called `with_grad_clipping`, as with Adam. Parameters of half precision are updated in f32, in which their velocity is kept.
+/// one; and `with_gradient_clipping` is called `with_grad_clipping`, as with Adam.
+/// Parameters of half precision are updated in f32, in which their velocity is kept, and have
+/// [master weights](crate::guide::fidelity#half-precision).
 ///
 /// Configured by [`SgdL2Config`].
 #[derive(Debug, Clone)]

@@ -42,7 +42,8 @@ config! {
 /// Nesterov's by up to the dampening.
 ///
 /// Its state is that of `burn::optim::Sgd`, whose checkpoints it resumes from. Parameters of half
-/// precision are updated in f32, in which their velocity is kept.
+/// precision are updated in f32, in which their velocity is kept, and have
+/// [master weights](crate::guide::fidelity#half-precision).
 ///
 /// Configured by [`SgdWConfig`].
 #[derive(Debug, Clone)]

@@ -5,12 +5,11 @@
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
 use burn::tensor::DType;
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
-use num_traits::{Float, NumCast};
+use num_traits::{Float, NumCast, Zero};
 
 use super::threads::{share, threads};
+use super::weights::{Weights, first_mut};
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
 
 /// The length from which threads pay: less is done before another thread wakes.
@@ -21,7 +20,7 @@ const THREADS_PAY_FROM: usize = 1 << 16;
 const CHUNKS: [usize; 2] = [1 << 12, 1 << 16];
 
 /// What a step is computed in.
-pub(crate) trait Arithmetic: Element<Arithmetic = Self> + Float + VFma {
+pub(crate) trait Arithmetic: Float + VFma + Default + Send + Sync {
     const DTYPE: DType;
 }
 
@@ -52,15 +51,14 @@ pub(crate) fn multiply_add<T: Arithmetic, const FUSED: bool>(a: T, b: T, c: T) -
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// One step. On return `gradient` holds the new parameter.
+/// One step. On return the new parameter is where the gradient was.
 ///
 /// # Panics
 ///
-/// Panics where a slice is shorter than `parameter`.
-pub(super) fn step<E: Element, R: super::Rule<N>, const N: usize>(
-    parameter: &[E],
-    gradient: &mut [E],
-    moments: [&mut [E::Arithmetic]; N],
+/// Panics where the slices are not of one length.
+pub(super) fn step<W: Weights, R: super::Rule<N>, const N: usize>(
+    weights: W,
+    moments: [&mut [W::Arithmetic]; N],
     coefficients: &Coefficients<f64, R>,
 ) {
     let Coefficients {
@@ -75,95 +73,78 @@ pub(super) fn step<E: Element, R: super::Rule<N>, const N: usize>(
             cautious: decay.cautious,
         },
         step_size: round(*step_size),
-        rule: rule.round_to::<E::Arithmetic>(),
+        rule: rule.round_to::<W::Arithmetic>(),
     };
-    let slices = Slices {
-        parameter,
-        gradient,
-        moments,
-    };
-    in_tasks(slices, &coefficients);
+    in_tasks(Slices { weights, moments }, &coefficients);
 }
 
 /// What a step reads and writes.
-pub(crate) struct Slices<'a, E: Element, const N: usize> {
-    parameter: &'a [E],
-    gradient: &'a mut [E],
-    moments: [&'a mut [E::Arithmetic]; N],
+pub(crate) struct Slices<'a, W: Weights, const N: usize> {
+    pub weights: W,
+    pub moments: [&'a mut [W::Arithmetic]; N],
 }
 
-impl<E: Element, const N: usize> Slices<'_, E, N> {
+impl<W: Weights, const N: usize> Slices<'_, W, N> {
     /// Takes the first elements away, `length` of them or what is left.
-    fn take(&mut self, length: usize) -> Self {
-        let length = length.min(self.parameter.len());
+    pub(super) fn take(&mut self, length: usize) -> Self {
+        let length = length.min(self.weights.length());
         Slices {
-            parameter: self.parameter.split_off(..length).expect(IN_RANGE),
-            gradient: self.gradient.split_off_mut(..length).expect(IN_RANGE),
+            weights: self.weights.take(length),
             moments: self
                 .moments
                 .each_mut()
-                .map(|moment| moment.split_off_mut(..length).expect(IN_RANGE)),
+                .map(|moment| first_mut(moment, length)),
         }
     }
 }
 
-const IN_RANGE: &str = "the slices are of one length";
-
-fn in_tasks<E: Element, R: Rule<E::Arithmetic, N>, const N: usize>(
-    mut slices: Slices<E, N>,
-    coefficients: &Coefficients<E::Arithmetic, R>,
+fn in_tasks<W: Weights, R: Rule<W::Arithmetic, N>, const N: usize>(
+    mut slices: Slices<W, N>,
+    coefficients: &Coefficients<W::Arithmetic, R>,
 ) {
     let update = |slices| {
-        AutoArch::new().dispatch(Task {
+        AutoArch::new().dispatch(Update {
             slices,
             coefficients,
         })
     };
-    let length = slices.parameter.len();
+    let length = slices.weights.length();
     if length < THREADS_PAY_FROM {
         return update(slices);
     }
     let [least, most] = CHUNKS;
     let threads = threads(length / least);
     let chunks = std::iter::from_fn(|| {
-        let left = slices.parameter.len();
+        let left = slices.weights.length();
         let chunk = slices.take((left / (2 * threads)).clamp(least, most));
         (left > 0).then_some(chunk)
     });
     share(chunks, threads, update);
 }
 
-struct Task<'a, E: Element, R, const N: usize> {
-    slices: Slices<'a, E, N>,
-    coefficients: &'a Coefficients<E::Arithmetic, R>,
+struct Update<'a, W: Weights, R, const N: usize> {
+    slices: Slices<'a, W, N>,
+    coefficients: &'a Coefficients<W::Arithmetic, R>,
 }
 
-impl<E: Element, R: Rule<E::Arithmetic, N>, const N: usize> WithSimd for Task<'_, E, R, N> {
+impl<W: Weights, R: Rule<W::Arithmetic, N>, const N: usize> WithSimd for Update<'_, W, R, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self {
-            slices,
-            coefficients,
-        } = self;
-        if E::Arithmetic::is_accelerated::<S>() {
-            E::in_arithmetic(slices, |slices| {
-                update::<_, R, N, true>(slices, coefficients)
-            });
+        if W::Arithmetic::is_accelerated::<S>() {
+            update::<_, R, N, true>(self.slices, self.coefficients)
         } else {
-            E::in_arithmetic(slices, |slices| {
-                update::<_, R, N, false>(slices, coefficients)
-            });
+            update::<_, R, N, false>(self.slices, self.coefficients)
         }
     }
 }
 
 /// The step, element by element.
 #[inline(always)]
-fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
-    slices: Slices<T, N>,
-    coefficients: &Coefficients<T, R>,
+fn update<W: Weights, R: Rule<W::Arithmetic, N>, const N: usize, const FUSED: bool>(
+    mut slices: Slices<W, N>,
+    coefficients: &Coefficients<W::Arithmetic, R>,
 ) {
     // By value: behind the reference, the decay would be gathered element by element.
     let Coefficients {
@@ -171,24 +152,31 @@ fn update<T: Arithmetic, R: Rule<T, N>, const N: usize, const FUSED: bool>(
         step_size,
         rule,
     } = *coefficients;
-    let theta = slices.parameter;
-    let length = theta.len();
-    let gradient = &mut slices.gradient[..length];
-    let moments = slices.moments.map(|moment| &mut moment[..length]);
+    let length = slices.weights.length();
+    // All of this length, which spares a look at each element's index.
+    let Slices {
+        mut weights,
+        mut moments,
+    } = slices.take(length);
 
     for i in 0..length {
-        let g = multiply_add::<T, FUSED>(decay.l2_penalty, theta[i], gradient[i]);
-        let mut moments_i = std::array::from_fn(|k| moments[k][i]);
+        let (theta, g) = (weights.parameter(i), weights.gradient(i));
+        let g = multiply_add::<_, FUSED>(decay.l2_penalty, theta, g);
+        let mut moments_i = moments.each_ref().map(|moment| moment[i]);
         let direction = rule.of_numbers::<FUSED>(g, &mut moments_i);
 
         // Adam's first moment; SGD's direction is itself what counts.
         let of_sign = if N > 1 { moments_i[0] } else { direction };
-        let spared = decay.cautious && is_against(theta[i], direction, of_sign);
-        let decoupled = if spared { T::zero() } else { decay.decoupled };
-        gradient[i] =
-            theta[i] - multiply_add::<T, FUSED>(step_size, direction, decoupled * theta[i]);
-        for k in 0..N {
-            moments[k][i] = moments_i[k];
+        let spared = decay.cautious && is_against(theta, direction, of_sign);
+        let decoupled = if spared {
+            Zero::zero()
+        } else {
+            decay.decoupled
+        };
+        let change = multiply_add::<_, FUSED>(step_size, direction, decoupled * theta);
+        weights.put(i, theta - change);
+        for (moment, moment_i) in moments.iter_mut().zip(moments_i) {
+            moment[i] = moment_i;
         }
     }
 }
@@ -200,61 +188,3 @@ fn is_against<T: Arithmetic>(theta: T, direction: T, of_sign: T) -> bool {
     let apart = (theta > zero && direction < zero) || (theta < zero && direction > zero);
     apart && of_sign.abs() >= round(SMALLEST_MOMENT.into())
 }
-
-/// An element that a parameter can have.
-pub(crate) trait Element: Copy + Default + Send + Sync {
-    /// What its step is computed in, and what its moments are kept in.
-    type Arithmetic: Arithmetic;
-
-    /// Hands the slices to `update` in the arithmetic's precision.
-    fn in_arithmetic<const N: usize>(
-        slices: Slices<Self, N>,
-        update: impl Fn(Slices<Self::Arithmetic, N>),
-    );
-}
-
-macro_rules! native {
-    ($($element:ty),*) => {$(
-        impl Element for $element {
-            type Arithmetic = $element;
-
-            #[inline(always)]
-            fn in_arithmetic<const N: usize>(
-                slices: Slices<Self, N>,
-                update: impl Fn(Slices<Self, N>),
-            ) {
-                update(slices)
-            }
-        }
-    )*};
-}
-native!(f32, f64);
-
-macro_rules! half_precision {
-    ($($element:ty),*) => {$(
-        impl Element for $element {
-            type Arithmetic = f32;
-
-            /// Block by block: what is widened stays in the innermost cache.
-            #[inline(always)]
-            fn in_arithmetic<const N: usize>(
-                mut slices: Slices<Self, N>,
-                update: impl Fn(Slices<f32, N>),
-            ) {
-                const BLOCK: usize = 512;
-                let mut parameter = [0.0; BLOCK];
-                let mut gradient = [0.0; BLOCK];
-                while !slices.parameter.is_empty() {
-                    let block = slices.take(BLOCK);
-                    let length = block.parameter.len();
-                    let (parameter, gradient) = (&mut parameter[..length], &mut gradient[..length]);
-                    block.parameter.convert_to_f32_slice(parameter);
-                    block.gradient.convert_to_f32_slice(gradient);
-                    update(Slices { parameter, gradient, moments: block.moments });
-                    block.gradient.convert_from_f32_slice(gradient);
-                }
-            }
-        }
-    )*};
-}
-half_precision!(f16, bf16);

@@ -32,7 +32,7 @@ pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     let moments = kept.each_mut().map(|moment| lower(take(moment)));
     let (updated, moments) = Cube::step(lower(parameter), lower(gradient), moments, *coefficients);
     let lift = Tensor::from_primitive::<Cube>;
-    put(kept, moments.map(lift));
+    put(kept, moments, lift);
     lift(updated)
 }
 

@@ -4,45 +4,104 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::{Coefficients, Kept, Rule, cpu, put, strided, take};
+use super::weights::{Mastered, Plain, Split};
+use super::{Coefficients, Kept, Master, Rule, cpu, put, strided, take};
+
+/// A step on these weights, made of the gradient's memory. It leaves the new parameter there: nobody
+/// needs the gradient any more.
+macro_rules! step_on {
+    (|$gradient:ident| $weights:expr, $moments:expr, $coefficients:expr) => {{
+        let mut updated = contiguous($gradient);
+        let mut moments = $moments;
+        let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
+        // Memory that someone else still holds is copied here, and only then written to.
+        let $gradient = updated.storage_mut();
+        let slices = next.each_mut().map(FlexTensor::storage_mut);
+        cpu::step($weights, slices, $coefficients);
+        let lift = Tensor::from_primitive::<Flex>;
+        put(moments, next, lift);
+        lift(updated)
+    }};
+}
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    mut moments: [Kept<D>; N],
+    moments: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let parameter = contiguous(parameter);
-    // The new parameter takes the place of the gradient, which nobody needs any more.
-    let mut updated = contiguous(gradient);
-    let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
-
-    macro_rules! in_place {
-        ($element:ty, $moment:ty) => {
-            cpu::step(
-                parameter.storage::<$element>(),
-                // Memory that someone else still holds is copied here, and only then written to.
-                updated.storage_mut::<$element>(),
-                next.each_mut()
-                    .map(|moment| moment.storage_mut::<$moment>()),
-                coefficients,
+    macro_rules! plain {
+        ($element:ty) => {{
+            let parameter = parameter.storage::<$element>();
+            step_on!(
+                |gradient| Plain {
+                    parameter,
+                    gradient
+                },
+                moments,
+                coefficients
             )
-        };
+        }};
     }
     match parameter.dtype() {
-        DType::F32 => in_place!(f32, f32),
-        DType::F64 => in_place!(f64, f64),
-        DType::F16 => in_place!(f16, f32),
-        DType::BF16 => in_place!(bf16, f32),
+        DType::F32 => plain!(f32),
+        DType::F64 => plain!(f64),
+        DType::F16 => plain!(f16),
+        DType::BF16 => plain!(bf16),
         other => unreachable!("{other:?} takes the portable form"),
     }
+}
 
-    let lift = Tensor::from_primitive::<Flex>;
-    put(moments, next.map(lift));
-    lift(updated)
+/// The step of a parameter in half precision that has master weights.
+pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: [Kept<D>; N],
+    master: Option<Master<D>>,
+    coefficients: &Coefficients<f64, R>,
+) -> (Tensor<D>, Master<D>) {
+    let same = |rounded: &Tensor<D>| share_memory(rounded, &parameter);
+    if parameter.dtype() == DType::BF16 {
+        let mut lower = Master::lower_of(master, &parameter, same);
+        let halves: &mut [i16] = lower.as_mut_slice().expect("they are i16");
+        let parameter = contiguous(parameter);
+        let updated = step_on!(
+            |gradient| Split {
+                parameter: parameter.storage(),
+                lower: halves,
+                gradient
+            },
+            moments,
+            coefficients
+        );
+        let master = Master::lower(lower, &updated);
+        (updated, master)
+    } else {
+        let mut whole = contiguous(Master::whole_of(master, &parameter, same));
+        let updated = step_on!(
+            |gradient| Mastered {
+                master: whole.storage_mut(),
+                gradient
+            },
+            moments,
+            coefficients
+        );
+        let master = Master::whole(Tensor::from_primitive::<Flex>(whole), &updated);
+        (updated, master)
+    }
+}
+
+fn share_memory<const D: usize>(one: &Tensor<D>, other: &Tensor<D>) -> bool {
+    let [one, other] = [one, other].map(|tensor| tensor.clone().try_into_primitive::<Flex>());
+    let (Ok(one), Ok(other)) = (one, other) else {
+        return false;
+    };
+    one.bytes().as_ptr() == other.bytes().as_ptr() && one.layout() == other.layout()
 }
 
 /// The tensor's primitive, whose storage holds its elements in order and nothing else.
+#[inline(always)] // A tensor is long to move.
 fn contiguous<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     let tensor = tensor
         .try_into_primitive::<Flex>()

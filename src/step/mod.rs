@@ -13,6 +13,7 @@
 //! update varies.
 
 mod adam;
+mod master;
 mod portable;
 mod sgd;
 
@@ -28,6 +29,8 @@ mod ndarray;
 mod strided;
 #[cfg(feature = "_one-pass")]
 mod threads;
+#[cfg(feature = "_one-pass")]
+mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,6 +38,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
 
 pub(crate) use adam::{Adam, Average};
+pub(crate) use master::Master;
 pub(crate) use sgd::Sgd;
 
 /// The scalars of one step, computed in f64 and rounded once, to the precision of the arithmetic.
@@ -116,18 +120,27 @@ fn take<const D: usize>(moment: Kept<D>) -> Tensor<D> {
     moment.take().expect("a moment that was missing is zero")
 }
 
-fn put<const N: usize, const D: usize>(moments: [Kept<D>; N], next: [Tensor<D>; N]) {
+fn put<P, const N: usize, const D: usize>(
+    moments: [Kept<D>; N],
+    next: [P; N],
+    lift: impl Fn(P) -> Tensor<D>,
+) {
     for (moment, next) in moments.into_iter().zip(next) {
-        *moment = Some(next);
+        *moment = Some(lift(next));
     }
 }
 
-/// One step in the form that suits the parameter's device: the new parameter. Moments that are
-/// missing are zero.
+/// One step: the new parameter. Moments that are missing are zero. A parameter in half precision has
+/// master weights where there is a place for them.
+///
+/// # Panics
+///
+/// Panics where the gradient is not of the parameter's shape, or a scalar is too large.
 pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
-    mut parameter: Tensor<D>,
-    mut gradient: Tensor<D>,
-    mut moments: [Kept<D>; N],
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: [Kept<D>; N],
+    master: Option<&mut Option<Box<Master<D>>>>,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let (shape, expected) = (gradient.shape(), parameter.shape());
@@ -135,15 +148,43 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         shape == expected,
         "the gradient has the shape {shape}, but the parameter {expected}"
     );
+    let dtype = parameter.dtype();
+    let Some(master) = master.filter(|_| is_half(dtype)) else {
+        return without_master(parameter, gradient, moments, coefficients);
+    };
+    #[cfg(feature = "flex")]
+    if let DispatchDevice::Flex(_) = parameter.device().as_dispatch()
+        && gradient.dtype() == dtype
+    {
+        let moments = prepared(moments, &parameter, DType::F32);
+        coefficients.check(DType::F32);
+        let kept = master.take().map(|master| *master);
+        let (updated, next) =
+            flex::step_with_master(parameter, gradient, moments, kept, coefficients);
+        *master = Some(next.into());
+        return updated;
+    }
+    let whole = Master::of(master.take().map(|master| *master), &parameter);
+    let updated = without_master(whole, gradient, moments, coefficients);
+    let rounded = master::round(&updated, dtype);
+    *master = Some(Master::whole(updated, &rounded).into());
+    rounded
+}
+
+/// In the form that suits the parameter's device.
+#[inline(always)] // A tensor is long to move.
+fn without_master<R: Rule<N>, const N: usize, const D: usize>(
+    mut parameter: Tensor<D>,
+    mut gradient: Tensor<D>,
+    moments: [Kept<D>; N],
+    coefficients: &Coefficients<f64, R>,
+) -> Tensor<D> {
     // A gradient that the parameter's precision does not hold is never narrowed to it.
     let own = parameter.dtype();
     let common = common(own, gradient.dtype());
     cast(&mut parameter, common);
     cast(&mut gradient, common);
-    for moment in &mut moments {
-        let moment = moment.get_or_insert_with(|| parameter.zeros_like());
-        cast(moment, arithmetic(common));
-    }
+    let moments = prepared(moments, &parameter, arithmetic(common));
     coefficients.check(arithmetic(common));
 
     let form = match (parameter.device().as_dispatch(), common) {
@@ -162,6 +203,23 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let mut updated = form(parameter, gradient, moments, coefficients);
     cast(&mut updated, own);
     updated
+}
+
+/// None missing, and all in the precision of the arithmetic.
+fn prepared<'a, const N: usize, const D: usize>(
+    mut moments: [Kept<'a, D>; N],
+    parameter: &Tensor<D>,
+    arithmetic: DType,
+) -> [Kept<'a, D>; N] {
+    for moment in &mut moments {
+        let moment = moment.get_or_insert_with(|| parameter.zeros_like());
+        cast(moment, arithmetic);
+    }
+    moments
+}
+
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
 }
 
 /// Says, once, that the first device to take the portable form has a faster one.

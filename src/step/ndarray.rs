@@ -7,6 +7,7 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
+use super::weights::{Plain, Weights};
 use super::{Coefficients, Kept, Rule, cpu, put, strided, take};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
@@ -36,25 +37,27 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         other => unreachable!("{other:?} takes the portable form"),
     };
     let lift = Tensor::from_primitive::<NdArray>;
-    put(kept, moments.map(lift));
+    put(kept, moments, lift);
     lift(updated)
 }
 
-fn in_place<E, R: Rule<N>, const N: usize>(
+fn in_place<E: cpu::Arithmetic, R: Rule<N>, const N: usize>(
     parameter: SharedArray<E>,
     mut gradient: SharedArray<E>,
     mut moments: [SharedArray<E>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> (NdArrayTensor, [NdArrayTensor; N])
 where
-    E: cpu::Element<Arithmetic = E>,
+    for<'a> Plain<'a, E>: Weights<Arithmetic = E>,
     NdArrayTensor: From<SharedArray<E>>,
 {
     // Memory that someone else still holds is copied here, and only then written to.
     let slice = |array| SharedArray::as_slice_mut(array).expect(CONTIGUOUS);
     cpu::step(
-        parameter.as_slice().expect(CONTIGUOUS),
-        slice(&mut gradient),
+        Plain {
+            parameter: parameter.as_slice().expect(CONTIGUOUS),
+            gradient: slice(&mut gradient),
+        },
         moments.each_mut().map(slice),
         coefficients,
     );
@@ -63,7 +66,7 @@ where
 
 const CONTIGUOUS: &str = "the array was made contiguous";
 
-fn contiguous<E: cpu::Element>(array: SharedArray<E>) -> SharedArray<E>
+fn contiguous<E: cpu::Arithmetic>(array: SharedArray<E>) -> SharedArray<E>
 where
     NdArrayTensor: From<SharedArray<E>>,
 {

@@ -39,6 +39,6 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     }
     let mut updated = theta - change;
     cast(&mut updated, dtype);
-    put(kept, moments);
+    put(kept, moments, |moment| moment);
     updated
 }

@@ -9,6 +9,7 @@ mod fidelity;
 mod forms;
 mod kept;
 mod libraries;
+mod master;
 mod modules;
 mod properties;
 mod records;

@@ -14,13 +14,13 @@ use crate::forms::{Optimizer, Run, State, forms, tensor};
 /// What Burn keys a parameter's state with.
 const ID: &str = "42";
 
-fn written(state: &impl RecordState) -> StateSink {
+pub fn written(state: &impl RecordState) -> StateSink {
     let mut sink = StateSink::default();
     state.state_flatten(ID, &mut sink);
     sink
 }
 
-fn read<S: RecordState>(sink: StateSink, device: &Device) -> Option<S> {
+pub fn read<S: RecordState>(sink: StateSink, device: &Device) -> Option<S> {
     let mut source = StateSource::new(sink.scalars.into_iter().collect());
     for (name, data) in sink.tensors {
         source.insert_tensor(name, data);

@@ -120,6 +120,7 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_decay_scaling(schedule)
         .with_cautious_weight_decay(true)
         .with_decay_vectors(false)
+        .with_master_weights(false)
         .with_amsgrad(true)
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&adamw, &AdamWConfig::new(), &[]);
@@ -129,6 +130,7 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_epsilon(1e-7)
         .with_l2_penalty(0.03)
         .with_decay_vectors(false)
+        .with_master_weights(false)
         .with_amsgrad(true)
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&adam_l2, &AdamL2Config::new(), &[]);
@@ -138,12 +140,14 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_decay_scaling(schedule)
         .with_cautious_weight_decay(true)
         .with_decay_vectors(false)
+        .with_master_weights(false)
         .with_momentum(momentum.clone())
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&sgdw, &SgdWConfig::new(), &[]);
     let sgd_l2 = SgdL2Config::new()
         .with_l2_penalty(0.03)
         .with_decay_vectors(false)
+        .with_master_weights(false)
         .with_momentum(momentum)
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&sgd_l2, &SgdL2Config::new(), &[]);
