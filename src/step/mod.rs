@@ -31,8 +31,8 @@ mod threads;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Tensor};
+use burn::backend::{Backend, DTypeUsage, Dispatch, DispatchDevice};
+use burn::tensor::{DType, Device, Tensor};
 
 pub(crate) use adam::{Adam, Average};
 pub(crate) use sgd::Sgd;
@@ -121,8 +121,11 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         shape == expected,
         "the gradient has the shape {shape}, but the parameter {expected}"
     );
-    // A gradient that the parameter's precision does not hold is never narrowed to it.
     let own = parameter.dtype();
+    let device = parameter.device();
+    check_precision("parameter", own, &device);
+    check_precision("gradient", gradient.dtype(), &device);
+    // A gradient that the parameter's precision does not hold is never narrowed to it.
     let common = common(own, gradient.dtype());
     let (parameter, gradient) = (cast(parameter, common), cast(gradient, common));
     let moments = moments.map(|moment| {
@@ -131,7 +134,7 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     });
     coefficients.check(arithmetic(common));
 
-    let form = match (parameter.device().as_dispatch(), common) {
+    let form = match (device.as_dispatch(), common) {
         #[cfg(feature = "flex")]
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
         #[cfg(feature = "ndarray")]
@@ -146,6 +149,18 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     };
     let (updated, moments) = form(parameter, gradient, moments, coefficients);
     (cast(updated, own), moments)
+}
+
+/// # Panics
+///
+/// Panics where the device cannot store numbers of `dtype`. A kernel on them fails far from here,
+/// and may take the device with it. That every device has f32 need not be asked.
+fn check_precision(of: &str, dtype: DType, device: &Device) {
+    let device = device.as_dispatch();
+    assert!(
+        dtype == DType::F32 || Dispatch::dtype_usage(device, dtype).contains(DTypeUsage::Storage),
+        "the {of} is in {dtype:?}, which {device:?} does not have; keep it in F32 there"
+    );
 }
 
 /// Says, once, that the first device to take the portable form has a faster one.
