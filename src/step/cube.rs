@@ -205,17 +205,28 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
         terminate!();
     }
     let count = comptime!(moments.len());
+    // All reads come before the first write, so that they are under way together.
+    let mut thetas = Sequence::<Vector<A, S>>::new();
+    let mut gradients = Sequence::<Vector<A, S>>::new();
+    let mut next = Sequence::<Sequence<Vector<A, S>>>::new();
     #[unroll]
     for i in 0..parts {
         let place = ABSOLUTE_POS + i * part;
-        let theta = Vector::cast_from(parameter.read(place));
-        let g = Vector::cast_from(gradient.read(place));
-        let mut next = Sequence::<Vector<A, S>>::new();
+        thetas.push(Vector::cast_from(parameter.read(place)));
+        gradients.push(Vector::cast_from(gradient.read(place)));
+        let mut here = Sequence::<Vector<A, S>>::new();
         #[unroll]
         for j in 0..count {
-            next.push(moments.index(j).read(place));
+            here.push(moments.index(j).read(place));
         }
-        let updated = stepped::<A, S, R>(theta, g, &mut next, &decay, &step_size, &scalars);
+        next.push(here);
+    }
+    #[unroll]
+    for i in 0..parts {
+        let place = ABSOLUTE_POS + i * part;
+        let next = next.index_mut(i);
+        let (theta, g) = (*thetas.index(i), *gradients.index(i));
+        let updated = stepped::<A, S, R>(theta, g, next, &decay, &step_size, &scalars);
         gradient.write(place, Vector::cast_from(updated));
         #[unroll]
         for j in 0..count {
