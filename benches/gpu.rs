@@ -53,7 +53,13 @@ fn main() {
         .map(|size| (format!("{size} in 8 tensors"), Shapes::eight(size)))
         .collect();
     if models.is_empty() {
-        models = [("66 k", 1 << 16), ("1.05 M", 1 << 20), ("4.2 M", 1 << 22)]
+        let sizes = [
+            ("66 k", 1 << 16),
+            ("1.05 M", 1 << 20),
+            ("4.2 M", 1 << 22),
+            ("16.8 M", 1 << 24),
+        ];
+        models = sizes
             .map(|(name, size)| (format!("{name} in 8 tensors"), Shapes::eight(size)))
             .into();
         models.push(("transformer, 148 tensors".into(), transformer()));

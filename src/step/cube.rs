@@ -127,7 +127,10 @@ impl Step for CubeBackend {
         let vector_size = tensors().map(vector_size).min().unwrap_or(1);
         let addresses = tensors().map(CubeTensor::required_address_type).max();
         let client = &parameter.client;
-        let units = parameter.meta.num_elements() / vector_size;
+        let vectors = parameter.meta.num_elements() / vector_size;
+        // Half as many units, with twice the work, pay where each costs as much as its work.
+        let parts = if vectors.is_multiple_of(2) { 2 } else { 1 };
+        let units = vectors / parts;
         let cube_dim = CubeDim::new(client, units);
         let cube_count = calculate_cube_count_elemwise(client, units, cube_dim);
         update::launch::<R::Kernel>(
@@ -149,6 +152,7 @@ impl Step for CubeBackend {
             ),
             scalar(step_size),
             rule.scalars(arithmetic),
+            parts,
             [parameter.dtype, arithmetic].map(dtype_to_elem_type),
         );
         (updated, moments)
@@ -185,6 +189,7 @@ fn vector_size(tensor: &CubeTensor) -> VectorSize {
     }
 }
 
+/// A unit steps one vector in each part of the tensors, so that neighbours stay neighbours in memory.
 #[cube(launch, address_type = "dynamic")]
 fn update<P: Float, A: Float, S: Size, R: Kernel>(
     parameter: LinearView<'_, Vector<P, S>>,
@@ -193,29 +198,63 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     decay: DecayScalars,
     step_size: InputScalar,
     scalars: R::Scalars,
+    #[comptime] parts: usize,
     #[define(P, A)] _dtypes: [ElemType; 2],
 ) {
-    if !gradient.is_in_bounds(ABSOLUTE_POS) {
+    let part = gradient.shape() / parts;
+    if ABSOLUTE_POS >= part {
         terminate!();
     }
     let count = comptime!(moments.len());
-    let theta = Vector::<A, S>::cast_from(parameter.read(ABSOLUTE_POS));
-    let penalty = Vector::new(decay.l2_penalty.get::<A>()) * theta;
-    let g = Vector::<A, S>::cast_from(gradient.read(ABSOLUTE_POS)) + penalty;
-    let mut next = Sequence::<Vector<A, S>>::new();
+    // All reads come before the first write, so that they are under way together.
+    let mut thetas = Sequence::<Vector<A, S>>::new();
+    let mut gradients = Sequence::<Vector<A, S>>::new();
+    let mut next = Sequence::<Sequence<Vector<A, S>>>::new();
     #[unroll]
-    for i in 0..count {
-        next.push(moments.index(i).read(ABSOLUTE_POS));
+    for i in 0..parts {
+        let place = ABSOLUTE_POS + i * part;
+        thetas.push(Vector::cast_from(parameter.read(place)));
+        gradients.push(Vector::cast_from(gradient.read(place)));
+        let mut here = Sequence::<Vector<A, S>>::new();
+        #[unroll]
+        for j in 0..count {
+            here.push(moments.index(j).read(place));
+        }
+        next.push(here);
     }
-    let direction = R::direction::<A, S>(g, &mut next, &scalars);
+    #[unroll]
+    for i in 0..parts {
+        let place = ABSOLUTE_POS + i * part;
+        let next = next.index_mut(i);
+        let (theta, g) = (*thetas.index(i), *gradients.index(i));
+        let updated = stepped::<A, S, R>(theta, g, next, &decay, &step_size, &scalars);
+        gradient.write(place, Vector::cast_from(updated));
+        #[unroll]
+        for j in 0..count {
+            moments.index_mut(j).write(place, *next.index(j));
+        }
+    }
+}
 
+/// The new θ. The moments become the next ones.
+#[cube]
+fn stepped<A: Float, S: Size, R: Kernel>(
+    theta: Vector<A, S>,
+    g: Vector<A, S>,
+    moments: &mut Sequence<Vector<A, S>>,
+    decay: &DecayScalars,
+    step_size: &InputScalar,
+    scalars: &R::Scalars,
+) -> Vector<A, S> {
+    let g = g + Vector::new(decay.l2_penalty.get::<A>()) * theta;
+    let direction = R::direction::<A, S>(g, moments, scalars);
     let mut decayed = Vector::new(decay.decoupled.get::<A>()) * theta;
     if comptime!(decay.cautious) {
         let zero = Vector::<A, S>::zero();
         // Adam's first moment; SGD's direction is itself what counts.
         let mut of_sign = direction;
-        if comptime!(count > 1) {
-            of_sign = *next.index(0);
+        if comptime!(moments.len() > 1) {
+            of_sign = *moments.index(0);
         }
         let counts = of_sign
             .abs()
@@ -229,12 +268,7 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
         let spared = down.or(up).vec_and(counts);
         decayed = select_many(spared, zero, decayed);
     }
-    let change = Vector::new(step_size.get::<A>()) * direction + decayed;
-    gradient.write(ABSOLUTE_POS, Vector::cast_from(theta - change));
-    #[unroll]
-    for i in 0..count {
-        moments.index_mut(i).write(ABSOLUTE_POS, *next.index(i));
-    }
+    theta - (Vector::new(step_size.get::<A>()) * direction + decayed)
 }
 
 #[derive(CubeType, CubeLaunch)]

@@ -34,8 +34,8 @@ mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Tensor};
+use burn::backend::{Backend, DTypeUsage, Dispatch, DispatchDevice};
+use burn::tensor::{DType, Device, Tensor};
 
 pub(crate) use adam::{Adam, Average};
 pub(crate) use master::Master;
@@ -148,12 +148,14 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         shape == expected,
         "the gradient has the shape {shape}, but the parameter {expected}"
     );
-    let dtype = parameter.dtype();
+    let (dtype, device) = (parameter.dtype(), parameter.device());
+    check_precision("parameter", dtype, &device);
+    check_precision("gradient", gradient.dtype(), &device);
     let Some(master) = master.filter(|_| is_half(dtype)) else {
         return without_master(parameter, gradient, moments, coefficients);
     };
     #[cfg(feature = "flex")]
-    if let DispatchDevice::Flex(_) = parameter.device().as_dispatch()
+    if let DispatchDevice::Flex(_) = device.as_dispatch()
         && gradient.dtype() == dtype
     {
         let moments = prepared(moments, &parameter, DType::F32);
@@ -220,6 +222,18 @@ fn prepared<'a, const N: usize, const D: usize>(
 
 fn is_half(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// # Panics
+///
+/// Panics where the device cannot store numbers of `dtype`. A kernel on them fails far from here,
+/// and may take the device with it. That every device has f32 need not be asked.
+fn check_precision(of: &str, dtype: DType, device: &Device) {
+    let device = device.as_dispatch();
+    assert!(
+        dtype == DType::F32 || Dispatch::dtype_usage(device, dtype).contains(DTypeUsage::Storage),
+        "the {of} is in {dtype:?}, which {device:?} does not have; keep it in F32 there"
+    );
 }
 
 /// Says, once, that the first device to take the portable form has a faster one.

@@ -1,6 +1,7 @@
 //! Numbers at the ends of what a precision holds.
 
-use burn::tensor::DType;
+use burn::backend::{Backend, DTypeUsage, Dispatch};
+use burn::tensor::{DType, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdWConfig, SimpleOptimizer};
 
 use crate::config::panic_message;
@@ -137,6 +138,34 @@ fn a_gradient_in_a_narrower_precision_is_widened() {
         let (expected, _) = adam.step(1e-2, parameter(), gradient.clone(), None);
         let (actual, _) = adam.step(1e-2, parameter(), gradient.cast(DType::F16), None);
         assert_eq!(values(&actual), values(&expected), "{}", form.name);
+    }
+}
+
+/// Before a kernel runs on it, which would fail far from here. (The backends on a CPU refuse such a
+/// tensor themselves.)
+#[test]
+fn a_precision_that_the_device_lacks_is_refused_by_name() {
+    for form in forms().iter().filter(|form| form.name == "wgpu") {
+        let device = form.device.as_dispatch();
+        let stored = |dtype| Dispatch::dtype_usage(device, dtype).contains(DTypeUsage::Storage);
+        for lacking in [DType::F64, DType::F16, DType::BF16] {
+            if stored(lacking) {
+                continue;
+            }
+            let of = |dtype| Tensor::<1>::empty([3], (&form.device, dtype));
+            let adam = AdamWConfig::new().build();
+            for (name, own, gradient) in [
+                ("parameter", lacking, DType::F32),
+                ("gradient", DType::F32, lacking),
+            ] {
+                assert_eq!(
+                    panic_message(|| adam.step(1e-3, of(own), of(gradient), None)),
+                    format!(
+                        "the {name} is in {lacking:?}, which {device:?} does not have; keep it in F32 there"
+                    )
+                );
+            }
+        }
     }
 }
 
