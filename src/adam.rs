@@ -46,11 +46,24 @@ impl Adam {
             master,
             ..
         } = &mut state;
-        let master = self.master_weights.then_some(master);
         let parameter = if self.amsgrad {
-            step::step(parameter, gradient, [m, v, max_v], master, &coefficients)
+            step::step(
+                parameter,
+                gradient,
+                [m, v, max_v],
+                master,
+                self.master_weights,
+                &coefficients,
+            )
         } else {
-            step::step(parameter, gradient, [m, v], master, &coefficients)
+            step::step(
+                parameter,
+                gradient,
+                [m, v],
+                master,
+                self.master_weights,
+                &coefficients,
+            )
         };
         (parameter, Some(state))
     }
@@ -81,7 +94,9 @@ impl Adam {
 ///
 /// It is recorded under the names that Burn's own `Adam` and `AdamW` use (`momentum.time`,
 /// `momentum.moment_1`, `momentum.moment_2`, `momentum.max_moment_2`), so that a checkpoint of
-/// one resumes in the other. The moments are of the parameter's shape and keep the precision they
+/// one resumes in the other. Of a parameter in half precision the
+/// [master weights](crate::guide::fidelity#half-precision) are recorded too
+/// (`momentum.master_weights`). The moments are of the parameter's shape and keep the precision they
 /// were recorded in.
 ///
 /// A record is checked while it is loaded. Where it holds none of these for a parameter (it is of
@@ -89,7 +104,8 @@ impl Adam {
 /// `log`; if only `max_moment_2` is missing, it starts from zero. Anything else that is invalid
 /// panics and names the parameter and the field: one of the first three that is missing, a time
 /// that is not a count of steps, moments of different shapes, not in floating point, or with
-/// values that are not finite, a second moment that is negative. (An infinite second moment is
+/// values that are not finite, a second moment that is negative, master weights that are not in f32
+/// or i16. (An infinite second moment is
 /// valid: a square overflowed, and its element gets no further updates.)
 #[derive(Debug, Clone, Default)]
 pub struct AdamState<const D: usize> {
@@ -138,7 +154,10 @@ impl<const D: usize> AdamState<D> {
 
     fn check_shape(&self, parameter: &Tensor<D>) {
         if let Some(moment_1) = &self.moment_1 {
-            check_shape(MOMENT_1, moment_1, parameter, self.parameter_id);
+            check_shape(MOMENT_1, moment_1.shape(), parameter, self.parameter_id);
+        }
+        if let Some(master) = &self.master {
+            check_shape(MASTER_WEIGHTS, master.shape(), parameter, self.parameter_id);
         }
     }
 }

@@ -177,14 +177,14 @@ fn device_with(dtype: DType, device: &Device) -> Device {
 
 /// # Panics
 ///
-/// Panics where a recorded moment is not of the parameter's shape.
+/// Panics where something recorded is not of the parameter's shape.
 pub(crate) fn check_shape<const D: usize>(
     leaf: &str,
-    moment: &Tensor<D>,
+    shape: Shape,
     parameter: &Tensor<D>,
     id: Option<ParameterId>,
 ) {
-    let (shape, expected) = (moment.shape(), parameter.shape());
+    let expected = parameter.shape();
     if shape != expected {
         let of = id.map_or("a parameter".into(), |id| format!("parameter {id}"));
         panic!("the state of {of}: {leaf} has the shape {shape}, but the parameter {expected}");

@@ -44,12 +44,25 @@ impl Sgd {
             step_size: lr,
             rule: self.rule(velocity.is_none()),
         };
-        let master = self.master_weights.then_some(master);
         let parameter = if self.momentum.is_some() {
-            step::step(parameter, gradient, [velocity], master, &coefficients)
+            step::step(
+                parameter,
+                gradient,
+                [velocity],
+                master,
+                self.master_weights,
+                &coefficients,
+            )
         } else {
             *velocity = None;
-            step::step(parameter, gradient, [], master, &coefficients)
+            step::step(
+                parameter,
+                gradient,
+                [],
+                master,
+                self.master_weights,
+                &coefficients,
+            )
         };
         let remembers = state.velocity.is_some() || state.master.is_some();
         (parameter, remembers.then_some(state))
@@ -73,7 +86,8 @@ impl Sgd {
     }
 }
 
-/// What SGD with momentum remembers of one parameter from step to step.
+/// What SGD remembers of one parameter from step to step: with momentum the velocity, and of a
+/// parameter in half precision the [master weights](crate::guide::fidelity#half-precision).
 ///
 /// It is recorded under the name that Burn's own `Sgd` uses (`momentum.velocity`), so that a
 /// checkpoint of one resumes in the other. The velocity is of the parameter's shape and keeps the
@@ -110,7 +124,10 @@ impl<const D: usize> SgdState<D> {
 
     fn check_shape(&self, parameter: &Tensor<D>) {
         if let Some(velocity) = &self.velocity {
-            check_shape(VELOCITY, velocity, parameter, self.parameter_id);
+            check_shape(VELOCITY, velocity.shape(), parameter, self.parameter_id);
+        }
+        if let Some(master) = &self.master {
+            check_shape(MASTER_WEIGHTS, master.shape(), parameter, self.parameter_id);
         }
     }
 }
@@ -141,6 +158,9 @@ impl<const D: usize> RecordState for SgdState<D> {
             }
             return None;
         };
+        if velocity.is_none() && record.holds_anything() {
+            record.warn_of_fresh_start();
+        }
         let mut moment = |velocity| record.moment(VELOCITY, velocity, &shape, Values::Finite);
         Some(Self {
             velocity: velocity.map(&mut moment),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig};
 
 use devices::devices;
@@ -42,16 +42,22 @@ struct Weights {
 
 /// The bytes that the third step of a model with `2 * size` parameters allocates, with a clone of
 /// the model alive, as in the `Learner`.
-fn allocated_by_a_step(mut optimizer: ModuleOptimizer, size: usize, device: &Device) -> usize {
+fn allocated_by_a_step(
+    mut optimizer: ModuleOptimizer,
+    dtype: DType,
+    size: usize,
+    device: &Device,
+) -> usize {
+    let ones = || Tensor::<1>::ones([size], device).cast(dtype);
     let mut model = Weights {
-        matrix: Param::from_tensor(Tensor::ones([size / 8, 8], &device.clone().autodiff())),
-        vector: Param::from_tensor(Tensor::ones([size], &device.clone().autodiff())),
+        matrix: Param::from_tensor(Tensor::from_inner(ones().reshape([size / 8, 8]))),
+        vector: Param::from_tensor(Tensor::from_inner(ones())),
     };
     let mut allocated = 0;
     for _ in 0..3 {
         let mut gradients = GradientsParams::new();
-        gradients.register(model.matrix.id, Tensor::<2>::ones([size / 8, 8], device));
-        gradients.register(model.vector.id, Tensor::<1>::ones([size], device));
+        gradients.register::<2>(model.matrix.id, ones().reshape([size / 8, 8]));
+        gradients.register(model.vector.id, ones());
         let kept = model.clone();
         let before = ALLOCATED.load(Ordering::Relaxed);
         model = optimizer.step(1e-3, model, gradients);
@@ -73,10 +79,16 @@ fn a_steady_step_allocates_nothing_that_grows() {
         },
     ];
     for device in devices() {
-        for optimizer in optimizers {
-            let [small, large] =
-                [1 << 8, 1 << 18].map(|size| allocated_by_a_step(optimizer(), size, &device));
-            let said = format!("{device:?}: {small} bytes for 512 parameters, {large} for 524,288");
+        let dtypes = [DType::F32, DType::F16, DType::BF16];
+        let dtypes = dtypes
+            .into_iter()
+            .filter(|dtype| device.supports_dtype(*dtype));
+        for (dtype, optimizer) in dtypes.flat_map(|dtype| optimizers.map(|it| (dtype, it))) {
+            let [small, large] = [1 << 8, 1 << 18]
+                .map(|size| allocated_by_a_step(optimizer(), dtype, size, &device));
+            let said = format!(
+                "{device:?}, {dtype:?}: {small} bytes for 512 parameters, {large} for 524,288"
+            );
             println!("{said}");
             // Handing a large tensor to the threads takes a few words.
             assert!(large < small + 4096, "{said}");

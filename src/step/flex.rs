@@ -64,12 +64,11 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
     let same = |rounded: &Tensor<D>| share_memory(rounded, &parameter);
     if parameter.dtype() == DType::BF16 {
         let mut lower = Master::lower_of(master, &parameter, same);
-        let halves: &mut [i16] = lower.as_mut_slice().expect("they are i16");
         let parameter = contiguous(parameter);
         let updated = step_on!(
             |gradient| Split {
                 parameter: parameter.storage(),
-                lower: halves,
+                lower: &mut lower,
                 gradient
             },
             moments,

@@ -8,7 +8,7 @@
 //! `store_param_remainders` of NVIDIA's apex does. Rounding is to the nearest; a tie goes away from
 //! zero, in every form, since 16 bits can't say to which of two even neighbours one went.
 
-use burn::tensor::{DType, Device, Tensor, TensorData, bf16};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData, bf16};
 
 /// The master weights of one parameter.
 #[derive(Debug, Clone)]
@@ -19,11 +19,12 @@ pub(crate) struct Master<const D: usize> {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a state has it in a box")]
 enum Kept<const D: usize> {
     /// The numbers, in f32.
     Whole(Tensor<D>),
     /// Of a bf16 parameter the lower halves, in i16.
-    Lower(TensorData),
+    Lower(Vec<i16>, Shape),
 }
 
 /// The parameter that a master weight has, and what is left of it.
@@ -57,9 +58,9 @@ impl<const D: usize> Master<D> {
 
     /// The lower halves of numbers, and the bf16 parameter that has the upper ones.
     #[cfg(feature = "flex")]
-    pub(super) fn lower(lower: TensorData, rounded: &Tensor<D>) -> Self {
+    pub(super) fn lower(lower: Vec<i16>, rounded: &Tensor<D>) -> Self {
         Self {
-            kept: Kept::Lower(lower),
+            kept: Kept::Lower(lower, rounded.shape()),
             rounded: Some(rounded.clone()),
         }
     }
@@ -72,11 +73,13 @@ impl<const D: usize> Master<D> {
             return wide;
         };
         let (whole, rounded) = match (kept, rounded) {
-            (Kept::Whole(whole), _) => {
-                let rounded = round(&whole, parameter.dtype());
+            (Kept::Whole(whole), rounded) => {
+                let dtype = parameter.dtype();
+                let rounded = rounded.filter(|rounded| rounded.dtype() == dtype);
+                let rounded = rounded.unwrap_or_else(|| round(&whole, dtype));
                 (whole, Some(rounded))
             }
-            (Kept::Lower(lower), rounded) if parameter.dtype() == DType::BF16 => {
+            (Kept::Lower(lower, _), rounded) if parameter.dtype() == DType::BF16 => {
                 (joined(parameter, &lower), rounded)
             }
             _ => return wide,
@@ -110,14 +113,14 @@ impl<const D: usize> Master<D> {
         master: Option<Self>,
         parameter: &Tensor<D>,
         same: impl Fn(&Tensor<D>) -> bool,
-    ) -> TensorData {
+    ) -> Vec<i16> {
         match master {
             Some(Self {
-                kept: Kept::Lower(lower),
-                rounded,
-            }) if rounded.as_ref().is_none_or(same) => lower,
-            None => TensorData::zeros::<i16, _>(parameter.shape()),
-            master => lower_halves(Self::of(master, parameter).into_data()),
+                kept: Kept::Lower(lower, _),
+                rounded: Some(rounded),
+            }) if same(&rounded) => lower,
+            None => vec![0; parameter.shape().num_elements()],
+            master => lower_halves(&Self::of(master, parameter).into_data()),
         }
     }
 
@@ -131,11 +134,24 @@ impl<const D: usize> Master<D> {
         }
     }
 
+    pub(crate) fn shape(&self) -> Shape {
+        match &self.kept {
+            Kept::Whole(whole) => whole.shape(),
+            Kept::Lower(_, shape) => shape.clone(),
+        }
+    }
+
     /// What [`to_data`](Self::to_data) gave.
     pub(crate) fn recorded(data: TensorData, device: &Device) -> Option<Self> {
         let kept = match data.dtype() {
             DType::F32 => Kept::Whole(Tensor::from_data(data, (device, DType::F32))),
-            DType::I16 => Kept::Lower(data),
+            DType::I16 => {
+                let (bytes, shape, _) = data.into_parts();
+                // A record's memory may be at any address, and in a file.
+                let (halves, _) = bytes.as_chunks();
+                let lower = halves.iter().map(|half| i16::from_ne_bytes(*half));
+                Kept::Lower(lower.collect(), shape)
+            }
             _ => return None,
         };
         Some(Self {
@@ -147,12 +163,12 @@ impl<const D: usize> Master<D> {
     /// As it is recorded: of a bf16 parameter the lower halves, of another the numbers.
     pub(crate) fn to_data(&self) -> TensorData {
         match &self.kept {
-            Kept::Lower(lower) => lower.clone(),
+            Kept::Lower(lower, shape) => TensorData::new(lower.clone(), shape.clone()),
             Kept::Whole(whole) => {
                 let data = whole.to_data();
                 let dtype = self.rounded.as_ref().map(Tensor::dtype);
                 if dtype == Some(DType::BF16) {
-                    lower_halves(data)
+                    TensorData::new(lower_halves(&data), data.shape().clone())
                 } else {
                     data
                 }
@@ -162,16 +178,23 @@ impl<const D: usize> Master<D> {
 }
 
 /// The lower halves of f32 numbers.
-pub(super) fn lower_halves(master: TensorData) -> TensorData {
-    let shape = master.shape().clone();
-    let lower: Vec<i16> = master.iter::<f32>().map(|master| split(master).1).collect();
-    TensorData::new(lower, shape)
+pub(super) fn lower_halves(master: &TensorData) -> Vec<i16> {
+    master.iter::<f32>().map(|master| split(master).1).collect()
 }
 
-fn joined<const D: usize>(parameter: &Tensor<D>, lower: &TensorData) -> Tensor<D> {
+/// The numbers of which the parameter has the upper halves. Two halves that never were of one number,
+/// as after a record of another parameter, may make a NaN: there the upper one is all that counts.
+fn joined<const D: usize>(parameter: &Tensor<D>, lower: &[i16]) -> Tensor<D> {
     let data = parameter.to_data();
-    let halves = data.iter::<bf16>().zip(lower.iter::<i16>());
-    let whole: Vec<f32> = halves.map(|(upper, lower)| join(upper, lower)).collect();
+    let halves = data.iter::<bf16>().zip(lower);
+    let whole: Vec<f32> = halves
+        .map(|(upper, &lower)| {
+            let whole = join(upper, lower);
+            let (upper_again, lower_again) = split(whole);
+            let of_one_number = (upper_again.to_bits(), lower_again) == (upper.to_bits(), lower);
+            if of_one_number { whole } else { join(upper, 0) }
+        })
+        .collect();
     let whole = TensorData::new(whole, parameter.shape());
     Tensor::from_data(whole, (&parameter.device(), DType::F32))
 }

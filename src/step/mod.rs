@@ -131,7 +131,7 @@ fn put<P, const N: usize, const D: usize>(
 }
 
 /// One step: the new parameter. Moments that are missing are zero. A parameter in half precision has
-/// master weights where there is a place for them.
+/// master weights, unless they are turned off.
 ///
 /// # Panics
 ///
@@ -140,7 +140,8 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     moments: [Kept<D>; N],
-    master: Option<&mut Option<Box<Master<D>>>>,
+    master: &mut Option<Box<Master<D>>>,
+    master_weights: bool,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let (shape, expected) = (gradient.shape(), parameter.shape());
@@ -151,9 +152,10 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let (dtype, device) = (parameter.dtype(), parameter.device());
     check_precision("parameter", dtype, &device);
     check_precision("gradient", gradient.dtype(), &device);
-    let Some(master) = master.filter(|_| is_half(dtype)) else {
+    if !master_weights || !is_half(dtype) || expected.num_elements() == 0 {
+        *master = None;
         return without_master(parameter, gradient, moments, coefficients);
-    };
+    }
     #[cfg(feature = "flex")]
     if let DispatchDevice::Flex(_) = device.as_dispatch()
         && gradient.dtype() == dtype

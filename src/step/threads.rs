@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -52,13 +52,15 @@ pub(super) fn share<T: Send>(
     };
     let crew = CREW.as_ref().filter(|_| threads > 1);
     // One call has the helpers at a time: the next would have to wait for them.
-    match crew.map(|crew| (crew, crew.taken.try_lock())) {
-        Some((crew, Ok(_taken))) => crew.call(threads - 1, &work),
+    let taken = crew.map(|crew| (crew, crew.taken.try_lock()));
+    match taken {
+        // A lock that a panic left is free.
+        Some((crew, Ok(_) | Err(TryLockError::Poisoned(_)))) => crew.call(threads - 1, &work),
         _ => work(),
     }
 }
 
-/// A helper for each core but the caller's, where there are any, or as many as rayon is told to
+/// A helper for each core but the caller's, where there are any, and no more than rayon is told to
 /// have. Rayon's own workers may be in a task of the user's that waits for this very step.
 static CREW: LazyLock<Option<&'static Crew>> = LazyLock::new(|| {
     let cores = thread::available_parallelism().ok()?.get();
@@ -175,7 +177,7 @@ impl Crew {
 
         self.wake(places.min(WOKEN_BY_EACH));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            lock(&self.call).panic = Some(panic);
+            lock(&self.call).panic.get_or_insert(panic);
         }
         // What the helper wrote is there for the caller, who waits for this.
         self.helping.fetch_sub(1, Ordering::Release);
@@ -290,5 +292,50 @@ mod tests {
             let end = lock(&end).recv_timeout(Duration::from_secs(60));
             end.expect("the other call ends");
         });
+    }
+
+    /// Two parts, each of which waits until both have begun.
+    fn meet(share: impl FnOnce(&(dyn Fn() + Sync))) {
+        let begun = AtomicUsize::new(0);
+        let start = Instant::now();
+        share(&|| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            while begun.load(Ordering::SeqCst) < 2 && start.elapsed() < Duration::from_secs(60) {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(begun.into_inner(), 2, "nobody helps");
+    }
+
+    #[test]
+    fn helpers_help_asleep_or_awake_and_after_a_panic() {
+        let crew = Crew::of(1);
+        for _ in 0..100 {
+            meet(|work| crew.call(1, work));
+        }
+        thread::sleep(10 * AWAKE);
+        meet(|work| crew.call(1, work));
+        let panics = || crew.call(1, &|| panic!("on both threads or on one"));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        meet(|work| crew.call(1, work));
+    }
+
+    #[test]
+    fn a_panic_does_not_end_the_sharing() {
+        if threads(2) < 2 {
+            return println!("there is one core");
+        }
+        let panics = || share(0..2, 2, |_| panic!("in a part"));
+        assert!(catch_unwind(panics).is_err());
+        // Unless another test has the helpers.
+        let shared = (0..100).any(|_| {
+            let callers = Mutex::new(std::collections::HashSet::new());
+            share(0..2, 2, |_| {
+                lock(&callers).insert(thread::current().id());
+                thread::sleep(Duration::from_millis(2));
+            });
+            lock(&callers).len() == 2
+        });
+        assert!(shared, "nobody helps");
     }
 }

@@ -3,7 +3,9 @@
 use half::{bf16, f16};
 
 use super::cpu::Arithmetic;
-use super::master::{join, split};
+use super::master::join;
+#[cfg(feature = "flex")]
+use super::master::split;
 
 /// A parameter and its gradient, whose place the new parameter takes, all of one length.
 pub(crate) trait Weights: Sized + Send {
@@ -60,12 +62,14 @@ impl<E: Number> Weights for Plain<'_, E> {
 }
 
 /// A parameter in bf16, with the lower halves of its master weights.
+#[cfg(feature = "flex")]
 pub(crate) struct Split<'a> {
     pub parameter: &'a [bf16],
     pub lower: &'a mut [i16],
     pub gradient: &'a mut [bf16],
 }
 
+#[cfg(feature = "flex")]
 impl Weights for Split<'_> {
     type Arithmetic = f32;
 
@@ -99,11 +103,13 @@ impl Weights for Split<'_> {
 }
 
 /// Master weights, and the gradient of their roundings to f16.
+#[cfg(feature = "flex")]
 pub(crate) struct Mastered<'a> {
     pub master: &'a mut [f32],
     pub gradient: &'a mut [f16],
 }
 
+#[cfg(feature = "flex")]
 impl Weights for Mastered<'_> {
     type Arithmetic = f32;
 

@@ -1,7 +1,9 @@
 //! Master weights: in half precision a run is the f32 run, rounded, to the bit.
 
+use burn::module::{Module, Param};
 use burn::optim::momentum::MomentumConfig;
-use burn::tensor::{DType, Device, Tensor, TensorData, bf16, f16};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::tensor::{DType, Device, Tensor, TensorData, f16};
 use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig};
 
 use crate::config::panic_message;
@@ -39,6 +41,12 @@ fn f32_values(tensor: &Tensor<1>) -> Vec<f32> {
     tensor.to_data().iter::<f32>().collect()
 }
 
+/// By way of the host: some drivers leave out a rounding to f16 that is widened again in one kernel.
+fn widened(tensor: &Tensor<1>) -> Tensor<1> {
+    let data = TensorData::new(f32_values(tensor), tensor.shape());
+    Tensor::from_data(data, (&tensor.device(), DType::F32))
+}
+
 /// To the nearest; a tie of bf16 goes away from zero, as the optimizers' documentation says.
 fn rounded(value: f32, dtype: DType) -> f32 {
     match dtype {
@@ -57,7 +65,7 @@ struct Pair {
 impl Pair {
     fn new(optimizer: &Optimizer, lr: f64, dtype: DType, device: &Device) -> Self {
         let parameter = tensor(&normal(5, 0, COUNT), [COUNT], device).cast(dtype);
-        let full = parameter.clone().cast(DType::F32);
+        let full = widened(&parameter);
         Self {
             dtype,
             half: Run::new(optimizer.clone(), lr, parameter),
@@ -70,7 +78,7 @@ impl Pair {
         for step in steps {
             let gradient = tensor(&normal(5, step + 1, COUNT), [COUNT], &device).cast(self.dtype);
             self.half.step(gradient.clone());
-            self.full.step(gradient.cast(DType::F32));
+            self.full.step(widened(&gradient));
         }
     }
 
@@ -129,7 +137,7 @@ fn a_gradient_in_f32_reaches_the_master_weights() {
                         gradient
                     };
                     pair.half.step(gradient.clone());
-                    pair.full.step(gradient.cast(DType::F32));
+                    pair.full.step(widened(&gradient));
                 }
                 assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
             }
@@ -150,7 +158,7 @@ fn a_changed_parameter_is_taken_as_it_is() {
                 let differs = half.clone().not_equal(other.clone());
                 let changed = other.clone().greater_scalar(0.5).bool_and(differs);
                 pair.half.parameter = half.mask_where(changed.clone(), other.clone());
-                pair.full.parameter = full.mask_where(changed, other.cast(DType::F32));
+                pair.full.parameter = full.mask_where(changed, widened(&other));
                 pair.steps(10..20);
                 assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
             }
@@ -267,9 +275,13 @@ fn all_numbers_survive() {
                     half.step(of(&[gradient; 7]));
                     full.step(of(&[gradient; 7]).cast(DType::F32));
                 }
-                let expected = f32_values(&full.parameter);
-                for (half, full) in f32_values(&half.parameter).into_iter().zip(expected) {
-                    let expected = bf16::from_f32(full).to_f32();
+                let full = f32_values(&full.parameter);
+                for (half, full) in f32_values(&half.parameter).into_iter().zip(full) {
+                    let expected = if full.is_nan() {
+                        full
+                    } else {
+                        rounded(full, DType::BF16)
+                    };
                     let same = half == expected || half.is_nan() && expected.is_nan();
                     assert!(same, "{} {gradient}: {half} for {full}", form.name);
                 }
@@ -291,9 +303,116 @@ fn a_record_without_them_loads() {
             sink.tensors
                 .retain(|(name, _)| !name.ends_with("master_weights"));
             pair.half.state = read(sink, &form.device).map(State::Adam);
-            pair.full.parameter = pair.half.parameter.clone().cast(DType::F32);
+            pair.full.parameter = widened(&pair.half.parameter);
             pair.steps(3..6);
             assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
         }
     }
+}
+
+/// Where a record's master weights cannot be the parameter's, the parameter counts: no NaN.
+#[test]
+fn a_record_of_another_parameter_makes_no_nan() {
+    for form in forms() {
+        for dtype in halves(&form) {
+            for optimizer in optimizers(1e-2) {
+                let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
+                pair.steps(0..20);
+                let state = pair.half.state.take().expect("it has a state");
+                pair.half.state = reread(state, &form.device);
+                // Zeros of both signs, which a lower half may turn into a NaN.
+                let pruned = pair.half.parameter.clone() * 0.0;
+                pair.half.parameter = pruned.clone();
+                pair.full.parameter = widened(&pruned);
+                pair.steps(20..22);
+                let all = f32_values(&pair.half.parameter);
+                assert!(all.iter().all(|value| value.is_finite()), "{}", form.name);
+                assert!(
+                    pair.apart() <= COUNT / 100,
+                    "{}: {}",
+                    form.name,
+                    pair.apart()
+                );
+            }
+        }
+    }
+}
+
+/// They are not kept while they are of no use: turned on again, they start from the parameter.
+#[test]
+fn what_is_turned_off_is_forgotten() {
+    let device = Device::flex();
+    for dtype in [DType::F16, DType::BF16] {
+        let adam = |on| Optimizer::AdamW(AdamWConfig::torch().with_master_weights(on).build());
+        let mut pair = Pair::new(&adam(true), 1e-4, dtype, &device);
+        pair.steps(0..5);
+        pair.half.optimizer = adam(false);
+        pair.steps(5..10);
+        assert_eq!(recorded(&pair.half), 8);
+        pair.half.optimizer = adam(true);
+        pair.full.parameter = widened(&pair.half.parameter);
+        pair.steps(10..15);
+        assert_eq!(pair.apart(), 0, "{dtype:?}");
+    }
+}
+
+#[test]
+fn those_of_another_shape_are_refused_by_name() {
+    let device = Device::flex();
+    let [adamw, .., sgdw] = optimizers(1e-2);
+    for dtype in [DType::F16, DType::BF16] {
+        for (optimizer, field) in [(&adamw, "moment_1"), (&sgdw, "master_weights")] {
+            let mut pair = Pair::new(optimizer, 1e-4, dtype, &device);
+            pair.steps(0..2);
+            let state = pair.half.state.take().expect("it has a state");
+            pair.half.state = reread(state, &device);
+            pair.half.parameter = pair.half.parameter.clone().slice([0..COUNT / 2]);
+            let gradient = pair.half.parameter.clone();
+            let message = panic_message(|| pair.half.step(gradient));
+            let expected = format!("the state of parameter 42: {field} has the shape [4096]");
+            assert!(message.starts_with(&expected), "{message}");
+        }
+    }
+}
+
+/// A record that was read from a file does not need the file any more.
+#[test]
+fn a_record_outlives_its_file() {
+    let device = Device::flex();
+    let parameter = tensor(&normal(5, 0, 99), [99], &device).cast(DType::BF16);
+    let mut model = Weights {
+        weights: Param::from_tensor(Tensor::from_inner(parameter)),
+    };
+    let step = |model: Weights, optimizer: &mut ModuleOptimizer, step| {
+        let gradient = tensor(&normal(5, step, 99), [99], &device).cast(DType::BF16);
+        let mut gradients = GradientsParams::new();
+        gradients.register(model.weights.id, gradient);
+        optimizer.step(1e-4, model, gradients)
+    };
+    let mut optimizer = AdamWConfig::torch().init();
+    for i in 1..=5 {
+        model = step(model, &mut optimizer, i);
+    }
+    let path = std::env::temp_dir().join(format!("burn-decay-{}.bpk", std::process::id()));
+    optimizer
+        .to_record()
+        .save(&path)
+        .expect("the folder can be written to");
+    let record = OptimizerRecord::load(&path).expect("it was written");
+    let mut resumed = AdamWConfig::torch().init().load_record(record);
+    std::fs::remove_file(&path).expect("it is there");
+    let mut other = model.clone();
+    for i in 6..=10 {
+        model = step(model, &mut optimizer, i);
+        other = step(other, &mut resumed, i);
+    }
+    assert_eq!(
+        model.weights.val().into_data(),
+        other.weights.val().into_data()
+    );
+}
+
+#[derive(Module, Debug)]
+struct Weights {
+    weights: Param<Tensor<1>>,
 }
