@@ -11,7 +11,7 @@ dpkg --compare-versions "$installed" lt 24 || exit 0
 
 # The backports of the release, from the mirror that the machine's packages come from.
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Release: $release" | head -1)
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Release: $release" | awk 'NR == 1')
 mkdir -p "$folder/lists/partial"
 echo "deb $mirror $release-backports main" >"$folder/backports.list"
 apt() {

@@ -366,7 +366,7 @@ fn those_of_another_shape_are_refused_by_name() {
             pair.steps(0..2);
             let state = pair.half.state.take().expect("it has a state");
             pair.half.state = reread(state, &device);
-            pair.half.parameter = pair.half.parameter.clone().slice([0..COUNT / 2]);
+            pair.half.parameter = pair.half.parameter.clone().narrow(0, 0, COUNT / 2);
             let gradient = pair.half.parameter.clone();
             let message = panic_message(|| pair.half.step(gradient));
             let expected = format!("the state of parameter 42: {field} has the shape [4096]");
