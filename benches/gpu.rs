@@ -14,33 +14,30 @@
 //! fusion does not find its way through the long queue (benches/NOTES.md).
 
 mod common;
+#[path = "common/gpu.rs"]
+mod gpu;
 #[path = "common/networks.rs"]
 mod networks;
+#[path = "common/timing.rs"]
+mod timing;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use burn::optim::{ModuleOptimizer, Optimizer};
-use burn::tensor::{Device, DeviceKind, Distribution, Tensor};
+use burn::optim::Optimizer;
+use burn::tensor::{Device, Distribution, Tensor};
 use burn_decay::AdamWConfig;
 
 use common::{Parameters, Shapes};
+use gpu::gpu;
 use networks::transformer;
+use timing::{Times, quarters, time, time_step};
 
 const WARM_UP: usize = 3;
 const ROUNDS: usize = 40;
 
 fn main() {
-    let (device, setup) = Device::wgpu_options()
-        .device_kind(DeviceKind::DefaultDevice)
-        .init_with_setup()
-        .unwrap_or_else(|error| panic!("there is no adapter to run on: {error}"));
-    let adapter = setup.adapter.get_info();
-    let fusion = if cfg!(feature = "fusion") {
-        "with"
-    } else {
-        "without"
-    };
-    println!("{} ({}), {fusion} fusion", adapter.name, adapter.backend);
+    let (device, description) = gpu().unwrap_or_else(|error| panic!("{error}"));
+    println!("{description}");
     println!(
         "{:<28} {:>24} {:>24} {:>8}",
         "", "host, ms", "device, ms", "GB/s"
@@ -68,13 +65,6 @@ fn main() {
         println!("{name}");
         compare(&shapes, &device);
     }
-}
-
-/// What one round measured, a step.
-#[derive(Clone, Copy)]
-struct Times {
-    host: Duration,
-    device: Duration,
 }
 
 fn bare(device: &Device) {
@@ -113,8 +103,8 @@ fn compare(shapes: &Shapes, device: &Device) {
     let mut times = [(); 3].map(|()| Vec::new());
     for round in 0..WARM_UP + ROUNDS {
         let round_times = [
-            step(&mut our_model, &gradients, &mut ours, device),
-            step(&mut burns_model, &gradients, &mut burns, device),
+            time_step(&mut our_model, &gradients, &mut ours, device),
+            time_step(&mut burns_model, &gradients, &mut burns, device),
             copy(&buffer, device),
         ];
         // The first rounds compile the kernels.
@@ -132,40 +122,10 @@ fn compare(shapes: &Shapes, device: &Device) {
     report_ratios(&ours, &burns);
 }
 
-fn step(
-    model: &mut Parameters,
-    gradients: &Parameters,
-    optimizer: &mut ModuleOptimizer,
-    device: &Device,
-) -> Times {
-    let gradients = model.gradients(gradients);
-    // As in the `Learner`, which keeps its model meanwhile.
-    let clone = model.clone();
-    let mut stepped = None;
-    let times = time(device, || {
-        stepped = Some(optimizer.step(1e-3, clone, gradients));
-    });
-    model.clone_from(&stepped.expect("the step was taken"));
-    times
-}
-
 /// A read and a write of every number, which no compiler can leave out.
 fn copy(buffer: &Tensor<1>, device: &Device) -> Times {
     let mut copy = None;
     time(device, || copy = Some(-buffer.clone()))
-}
-
-fn time(device: &Device, work: impl FnOnce()) -> Times {
-    let wait = || device.sync().expect("the device is there");
-    wait();
-    let start = Instant::now();
-    work();
-    let host = start.elapsed();
-    wait();
-    Times {
-        host,
-        device: start.elapsed(),
-    }
 }
 
 fn report(name: &str, times: &[Times], bytes: usize) {
@@ -192,32 +152,4 @@ fn report_ratios(ours: &[Times], burns: &[Times]) {
         ratios(|times| times.host),
         ratios(|times| times.device)
     );
-}
-
-struct Quarters {
-    lower: f64,
-    median: f64,
-    upper: f64,
-}
-
-fn quarters(values: impl Iterator<Item = f64>) -> Quarters {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
-    Quarters {
-        lower: at(0.25),
-        median: at(0.5),
-        upper: at(0.75),
-    }
-}
-
-impl std::fmt::Display for Quarters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            lower,
-            median,
-            upper,
-        } = self;
-        f.pad(&format!("{median:.3} ({lower:.3}–{upper:.3})"))
-    }
 }
