@@ -45,6 +45,7 @@ impl Shapes {
         self.all().count()
     }
 
+    #[allow(dead_code, reason = "not every benchmark counts them")]
     pub fn parameters(&self) -> usize {
         self.all()
             .map(|shape| shape.iter().product::<usize>())
