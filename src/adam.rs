@@ -35,7 +35,7 @@ impl Adam {
         gradient: Tensor<D>,
         state: Option<AdamState<D>>,
     ) -> (Tensor<D>, Option<AdamState<D>>) {
-        let mut state = state.unwrap_or_default();
+        let mut state = state.unwrap_or_else(AdamState::new);
         state.check_shape(&parameter);
         state.time += 1;
         let coefficients = self.coefficients(lr, state.time, D);
@@ -105,9 +105,9 @@ impl Adam {
 /// panics and names the parameter and the field: one of the first three that is missing, a time
 /// that is not a count of steps, moments of different shapes, not in floating point, or with
 /// values that are not finite, a second moment that is negative, master weights that are not in f32
-/// or i16. (An infinite second moment is
-/// valid: a square overflowed, and its element gets no further updates.)
-#[derive(Debug, Clone, Default)]
+/// or i16. (An infinite second moment is valid: a square overflowed, and its element gets no further
+/// updates.)
+#[derive(Debug, Clone)]
 pub struct AdamState<const D: usize> {
     time: usize,
     /// There from the first step on, as the next one is.
@@ -121,6 +121,18 @@ pub struct AdamState<const D: usize> {
 }
 
 impl<const D: usize> AdamState<D> {
+    /// Before the first step.
+    fn new() -> Self {
+        Self {
+            time: 0,
+            moment_1: None,
+            moment_2: None,
+            max_moment_2: None,
+            master: None,
+            parameter_id: None,
+        }
+    }
+
     /// The number of steps taken, t.
     pub fn time(&self) -> usize {
         self.time

@@ -34,7 +34,7 @@ impl Sgd {
         gradient: Tensor<D>,
         state: Option<SgdState<D>>,
     ) -> (Tensor<D>, Option<SgdState<D>>) {
-        let mut state = state.unwrap_or_default();
+        let mut state = state.unwrap_or_else(SgdState::new);
         state.check_shape(&parameter);
         let SgdState {
             velocity, master, ..
@@ -98,7 +98,7 @@ impl Sgd {
 /// A velocity that is invalid (not of the
 /// parameter's shape, not in floating point, with values that are not finite) panics
 /// and names the parameter.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SgdState<const D: usize> {
     velocity: Option<Tensor<D>>,
     /// Of a parameter in half precision. In a box, which is short to move where there is none.
@@ -108,6 +108,15 @@ pub struct SgdState<const D: usize> {
 }
 
 impl<const D: usize> SgdState<D> {
+    /// Before the first step.
+    fn new() -> Self {
+        Self {
+            velocity: None,
+            master: None,
+            parameter_id: None,
+        }
+    }
+
     /// The velocity, v: the decaying sum of the gradients, PyTorch's `momentum_buffer`. None without
     /// momentum.
     pub fn velocity(&self) -> Option<&Tensor<D>> {

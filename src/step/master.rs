@@ -13,14 +13,14 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData, bf16};
 /// The master weights of one parameter.
 #[derive(Debug, Clone)]
 pub(crate) struct Master<const D: usize> {
-    kept: Kept<D>,
+    stored: Stored<D>,
     /// Their roundings, to see whether someone has changed the parameter since. A record has none.
     rounded: Option<Tensor<D>>,
 }
 
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant, reason = "a state has it in a box")]
-enum Kept<const D: usize> {
+enum Stored<const D: usize> {
     /// The numbers, in f32.
     Whole(Tensor<D>),
     /// Of a bf16 parameter the lower halves, in i16.
@@ -51,7 +51,7 @@ impl<const D: usize> Master<D> {
     /// The numbers, and the parameter that they were rounded to.
     pub(super) fn whole(whole: Tensor<D>, rounded: &Tensor<D>) -> Self {
         Self {
-            kept: Kept::Whole(whole),
+            stored: Stored::Whole(whole),
             rounded: Some(rounded.clone()),
         }
     }
@@ -60,7 +60,7 @@ impl<const D: usize> Master<D> {
     #[cfg(feature = "flex")]
     pub(super) fn lower(lower: Vec<i16>, rounded: &Tensor<D>) -> Self {
         Self {
-            kept: Kept::Lower(lower, rounded.shape()),
+            stored: Stored::Lower(lower, rounded.shape()),
             rounded: Some(rounded.clone()),
         }
     }
@@ -69,17 +69,17 @@ impl<const D: usize> Master<D> {
     /// are no master weights yet, they are the parameter's own.
     pub(super) fn of(master: Option<Self>, parameter: &Tensor<D>) -> Tensor<D> {
         let wide = parameter.clone().cast(DType::F32);
-        let Some(Self { kept, rounded }) = master else {
+        let Some(Self { stored, rounded }) = master else {
             return wide;
         };
-        let (whole, rounded) = match (kept, rounded) {
-            (Kept::Whole(whole), rounded) => {
+        let (whole, rounded) = match (stored, rounded) {
+            (Stored::Whole(whole), rounded) => {
                 let dtype = parameter.dtype();
                 let rounded = rounded.filter(|rounded| rounded.dtype() == dtype);
                 let rounded = rounded.unwrap_or_else(|| round(&whole, dtype));
                 (whole, Some(rounded))
             }
-            (Kept::Lower(lower, _), rounded) if parameter.dtype() == DType::BF16 => {
+            (Stored::Lower(lower, _), rounded) if parameter.dtype() == DType::BF16 => {
                 (joined(parameter, &lower), rounded)
             }
             _ => return wide,
@@ -100,7 +100,7 @@ impl<const D: usize> Master<D> {
     ) -> Tensor<D> {
         match master {
             Some(Self {
-                kept: Kept::Whole(whole),
+                stored: Stored::Whole(whole),
                 rounded: Some(rounded),
             }) if same(&rounded) => whole,
             master => Self::of(master, parameter),
@@ -116,7 +116,7 @@ impl<const D: usize> Master<D> {
     ) -> Vec<i16> {
         match master {
             Some(Self {
-                kept: Kept::Lower(lower, _),
+                stored: Stored::Lower(lower, _),
                 rounded: Some(rounded),
             }) if same(&rounded) => lower,
             None => vec![0; parameter.shape().num_elements()],
@@ -126,8 +126,8 @@ impl<const D: usize> Master<D> {
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
-            kept: match self.kept {
-                Kept::Whole(whole) => Kept::Whole(whole.to_device(device)),
+            stored: match self.stored {
+                Stored::Whole(whole) => Stored::Whole(whole.to_device(device)),
                 lower => lower,
             },
             rounded: self.rounded.map(|rounded| rounded.to_device(device)),
@@ -135,36 +135,36 @@ impl<const D: usize> Master<D> {
     }
 
     pub(crate) fn shape(&self) -> Shape {
-        match &self.kept {
-            Kept::Whole(whole) => whole.shape(),
-            Kept::Lower(_, shape) => shape.clone(),
+        match &self.stored {
+            Stored::Whole(whole) => whole.shape(),
+            Stored::Lower(_, shape) => shape.clone(),
         }
     }
 
     /// What [`to_data`](Self::to_data) gave.
     pub(crate) fn recorded(data: TensorData, device: &Device) -> Option<Self> {
-        let kept = match data.dtype() {
-            DType::F32 => Kept::Whole(Tensor::from_data(data, (device, DType::F32))),
+        let stored = match data.dtype() {
+            DType::F32 => Stored::Whole(Tensor::from_data(data, (device, DType::F32))),
             DType::I16 => {
                 let (bytes, shape, _) = data.into_parts();
                 // A record's memory may be at any address, and in a file.
                 let (halves, _) = bytes.as_chunks();
                 let lower = halves.iter().map(|half| i16::from_ne_bytes(*half));
-                Kept::Lower(lower.collect(), shape)
+                Stored::Lower(lower.collect(), shape)
             }
             _ => return None,
         };
         Some(Self {
-            kept,
+            stored,
             rounded: None,
         })
     }
 
     /// As it is recorded: of a bf16 parameter the lower halves, of another the numbers.
     pub(crate) fn to_data(&self) -> TensorData {
-        match &self.kept {
-            Kept::Lower(lower, shape) => TensorData::new(lower.clone(), shape.clone()),
-            Kept::Whole(whole) => {
+        match &self.stored {
+            Stored::Lower(lower, shape) => TensorData::new(lower.clone(), shape.clone()),
+            Stored::Whole(whole) => {
                 let data = whole.to_data();
                 let dtype = self.rounded.as_ref().map(Tensor::dtype);
                 if dtype == Some(DType::BF16) {

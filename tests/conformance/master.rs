@@ -37,6 +37,17 @@ fn halves(form: &Form) -> impl Iterator<Item = DType> {
         .filter(|dtype| form.dtypes.contains(dtype))
 }
 
+/// Every optimizer on every form, in each half precision that it has.
+fn cases(decay: f64) -> impl Iterator<Item = (Form, DType, Optimizer)> {
+    forms().into_iter().flat_map(move |form| {
+        let dtypes: Vec<DType> = halves(&form).collect();
+        dtypes.into_iter().flat_map(move |dtype| {
+            let form = form.clone();
+            optimizers(decay).map(move |optimizer| (form.clone(), dtype, optimizer))
+        })
+    })
+}
+
 fn f32_values(tensor: &Tensor<1>) -> Vec<f32> {
     tensor.to_data().iter::<f32>().collect()
 }
@@ -96,15 +107,11 @@ impl Pair {
 
 #[test]
 fn a_run_in_half_precision_is_the_f32_run_rounded() {
-    for form in forms() {
-        for dtype in halves(&form) {
-            for (lr, decay) in SETTINGS {
-                for optimizer in optimizers(decay) {
-                    let mut pair = Pair::new(&optimizer, lr, dtype, &form.device);
-                    pair.steps(0..STEPS);
-                    assert_eq!(pair.apart(), 0, "{} {dtype:?} {lr} {decay}", form.name);
-                }
-            }
+    for (lr, decay) in SETTINGS {
+        for (form, dtype, optimizer) in cases(decay) {
+            let mut pair = Pair::new(&optimizer, lr, dtype, &form.device);
+            pair.steps(0..STEPS);
+            assert_eq!(pair.apart(), 0, "{} {dtype:?} {lr} {decay}", form.name);
         }
     }
 }
@@ -124,45 +131,37 @@ fn without_master_weights_a_run_goes_astray() {
 /// A gradient in f32, as one of a loss that is computed in f32, is not rounded.
 #[test]
 fn a_gradient_in_f32_reaches_the_master_weights() {
-    for form in forms() {
-        for dtype in halves(&form) {
-            for optimizer in optimizers(1e-2) {
-                let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
-                for step in 1..=40 {
-                    let gradient = tensor(&normal(6, step, COUNT), [COUNT], &form.device);
-                    // In turn with gradients in the parameter's own precision.
-                    let gradient = if step % 2 == 0 {
-                        gradient.cast(dtype)
-                    } else {
-                        gradient
-                    };
-                    pair.half.step(gradient.clone());
-                    pair.full.step(widened(&gradient));
-                }
-                assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
-            }
+    for (form, dtype, optimizer) in cases(1e-2) {
+        let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
+        for step in 1..=40 {
+            let gradient = tensor(&normal(6, step, COUNT), [COUNT], &form.device);
+            // In turn with gradients in the parameter's own precision.
+            let gradient = if step % 2 == 0 {
+                gradient.cast(dtype)
+            } else {
+                gradient
+            };
+            pair.half.step(gradient.clone());
+            pair.full.step(widened(&gradient));
         }
+        assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
     }
 }
 
 /// A record loaded, an average taken: what is changed counts, and only that.
 #[test]
 fn a_changed_parameter_is_taken_as_it_is() {
-    for form in forms() {
-        for dtype in halves(&form) {
-            for optimizer in optimizers(1e-2) {
-                let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
-                pair.steps(0..10);
-                let other = tensor(&normal(9, 0, COUNT), [COUNT], &form.device).cast(dtype);
-                let (half, full) = (pair.half.parameter.clone(), pair.full.parameter.clone());
-                let differs = half.clone().not_equal(other.clone());
-                let changed = other.clone().greater_scalar(0.5).bool_and(differs);
-                pair.half.parameter = half.mask_where(changed.clone(), other.clone());
-                pair.full.parameter = full.mask_where(changed, widened(&other));
-                pair.steps(10..20);
-                assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
-            }
-        }
+    for (form, dtype, optimizer) in cases(1e-2) {
+        let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
+        pair.steps(0..10);
+        let other = tensor(&normal(9, 0, COUNT), [COUNT], &form.device).cast(dtype);
+        let (half, full) = (pair.half.parameter.clone(), pair.full.parameter.clone());
+        let differs = half.clone().not_equal(other.clone());
+        let changed = other.clone().greater_scalar(0.5).bool_and(differs);
+        pair.half.parameter = half.mask_where(changed.clone(), other.clone());
+        pair.full.parameter = full.mask_where(changed, widened(&other));
+        pair.steps(10..20);
+        assert_eq!(pair.apart(), 0, "{} {dtype:?}", form.name);
     }
 }
 
@@ -313,28 +312,24 @@ fn a_record_without_them_loads() {
 /// Where a record's master weights cannot be the parameter's, the parameter counts: no NaN.
 #[test]
 fn a_record_of_another_parameter_makes_no_nan() {
-    for form in forms() {
-        for dtype in halves(&form) {
-            for optimizer in optimizers(1e-2) {
-                let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
-                pair.steps(0..20);
-                let state = pair.half.state.take().expect("it has a state");
-                pair.half.state = reread(state, &form.device);
-                // Zeros of both signs, which a lower half may turn into a NaN.
-                let pruned = pair.half.parameter.clone() * 0.0;
-                pair.half.parameter = pruned.clone();
-                pair.full.parameter = widened(&pruned);
-                pair.steps(20..22);
-                let all = f32_values(&pair.half.parameter);
-                assert!(all.iter().all(|value| value.is_finite()), "{}", form.name);
-                assert!(
-                    pair.apart() <= COUNT / 100,
-                    "{}: {}",
-                    form.name,
-                    pair.apart()
-                );
-            }
-        }
+    for (form, dtype, optimizer) in cases(1e-2) {
+        let mut pair = Pair::new(&optimizer, 1e-4, dtype, &form.device);
+        pair.steps(0..20);
+        let state = pair.half.state.take().expect("it has a state");
+        pair.half.state = reread(state, &form.device);
+        // Zeros of both signs, which a lower half may turn into a NaN.
+        let pruned = pair.half.parameter.clone() * 0.0;
+        pair.half.parameter = pruned.clone();
+        pair.full.parameter = widened(&pruned);
+        pair.steps(20..22);
+        let all = f32_values(&pair.half.parameter);
+        assert!(all.iter().all(|value| value.is_finite()), "{}", form.name);
+        assert!(
+            pair.apart() <= COUNT / 100,
+            "{}: {}",
+            form.name,
+            pair.apart()
+        );
     }
 }
 

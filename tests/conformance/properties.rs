@@ -307,11 +307,13 @@ fn empty_tensors_take_steps() {
     let [_, portable] = pairs().swap_remove(0);
     let own = pairs().into_iter().map(|[form, _]| form);
     for form in own.chain([portable]) {
-        let adam = AdamWConfig::new().with_amsgrad(true).build();
-        let empty = || Tensor::<2>::zeros([0, 3], &form.device);
-        let (parameter, state) = adam.step(0.1, empty(), empty(), None);
-        let (parameter, _) = adam.step(0.1, parameter, empty(), state);
-        assert_eq!(parameter.dims(), [0, 3]);
+        for &dtype in &form.dtypes {
+            let adam = AdamWConfig::new().with_amsgrad(true).build();
+            let empty = || Tensor::<2>::empty([0, 3], (&form.device, dtype));
+            let (parameter, state) = adam.step(0.1, empty(), empty(), None);
+            let (parameter, _) = adam.step(0.1, parameter, empty(), state);
+            assert_eq!(parameter.dims(), [0, 3]);
+        }
     }
 }
 
