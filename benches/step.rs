@@ -19,7 +19,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::{DType, Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor};
 use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig, SimpleOptimizer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -190,39 +190,5 @@ fn transposed(criterion: &mut Criterion) {
     }
 }
 
-/// One tensor in f32, and in half precision with master weights and without.
-fn half_precision(criterion: &mut Criterion) {
-    for (backend, device) in devices() {
-        let device = device.inner();
-        let normal = Distribution::Normal(0.0, 1.0);
-        let random = || Tensor::<1>::random([1 << 24], normal, &device);
-        let (weight, gradient) = (random(), random());
-        let mut group = criterion.benchmark_group(format!("{backend}/16.8M in half precision"));
-        group
-            .sample_size(20)
-            .measurement_time(Duration::from_secs(3));
-        for (name, dtype, master_weights) in [
-            ("f32", DType::F32, true),
-            ("bf16", DType::BF16, true),
-            ("bf16, no master weights", DType::BF16, false),
-            ("f16", DType::F16, true),
-            ("f16, no master weights", DType::F16, false),
-        ] {
-            if !device.supports_dtype(dtype) {
-                continue;
-            }
-            let adamw = AdamWConfig::new()
-                .with_master_weights(master_weights)
-                .build();
-            let (weight, gradient) = (weight.clone().cast(dtype), gradient.clone().cast(dtype));
-            group.bench_function(name, |bencher| {
-                bencher.iter_custom(|steps| {
-                    total_of_bare_steps(&adamw, &weight, || gradient.clone() * 1.0, steps)
-                });
-            });
-        }
-    }
-}
-
-criterion_group!(benches, step, subnormal, transposed, half_precision);
+criterion_group!(benches, step, subnormal, transposed);
 criterion_main!(benches);

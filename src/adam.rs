@@ -3,10 +3,11 @@
 use burn::optim::{LearningRate, RecordState, StateSink, StateSource, join_path};
 use burn::tensor::{Device, Tensor};
 
+use crate::MomentPrecision;
 use crate::config::{ConfigError, in_unit_interval, positive};
 use crate::decay::Decay;
 use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Values, check_shape};
-use crate::step::{self, Average, Coefficients, Master};
+use crate::step::{self, Average, Coefficients, Kind, Master, Moment, Storage};
 
 /// Adam with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub(crate) struct Adam {
     pub beta_2: f64,
     pub epsilon: f64,
     pub amsgrad: bool,
+    pub moment_precision: MomentPrecision,
     pub master_weights: bool,
     pub decay: Decay,
 }
@@ -46,24 +48,15 @@ impl Adam {
             master,
             ..
         } = &mut state;
+        let storage = Storage {
+            moments: self.moment_precision,
+            master_weights: self.master_weights,
+            master,
+        };
         let parameter = if self.amsgrad {
-            step::step(
-                parameter,
-                gradient,
-                [m, v, max_v],
-                master,
-                self.master_weights,
-                &coefficients,
-            )
+            step::step(parameter, gradient, [m, v, max_v], storage, &coefficients)
         } else {
-            step::step(
-                parameter,
-                gradient,
-                [m, v],
-                master,
-                self.master_weights,
-                &coefficients,
-            )
+            step::step(parameter, gradient, [m, v], storage, &coefficients)
         };
         (parameter, Some(state))
     }
@@ -79,6 +72,7 @@ impl Adam {
         let root_of_bias_correction_2 = bias_correction(self.beta_2).sqrt();
 
         Coefficients {
+            time,
             decay: self.decay.at(lr, rank),
             step_size: lr * root_of_bias_correction_2 / bias_correction(self.beta_1),
             rule: step::Adam {
@@ -96,8 +90,9 @@ impl Adam {
 /// `momentum.moment_1`, `momentum.moment_2`, `momentum.max_moment_2`), so that a checkpoint of
 /// one resumes in the other. Of a parameter in half precision the
 /// [master weights](crate::guide::fidelity#half-precision) are recorded too
-/// (`momentum.master_weights`). The moments are of the parameter's shape and keep the precision they
-/// were recorded in.
+/// (`momentum.master_weights`). Moments of [8 bits](crate::MomentPrecision::Bits8) are recorded under
+/// names of their own, as `momentum.moment_1_codes` and `momentum.moment_1_scales`. The moments are of
+/// the parameter's shape and keep the precision they were recorded in until the next step.
 ///
 /// A record is checked while it is loaded. Where it holds none of these for a parameter (it is of
 /// another kind of optimizer), that parameter's state starts from zero, with a warning through
@@ -111,9 +106,9 @@ impl Adam {
 pub struct AdamState<const D: usize> {
     time: usize,
     /// There from the first step on, as the next one is.
-    moment_1: Option<Tensor<D>>,
-    moment_2: Option<Tensor<D>>,
-    max_moment_2: Option<Tensor<D>>,
+    moment_1: Option<Moment<D>>,
+    moment_2: Option<Moment<D>>,
+    max_moment_2: Option<Moment<D>>,
     /// Of a parameter in half precision. In a box, which is short to move where there is none.
     master: Option<Box<Master<D>>>,
     /// The id in the record that it was read from.
@@ -138,23 +133,24 @@ impl<const D: usize> AdamState<D> {
         self.time
     }
 
-    /// The first moment, m: the moving average of the gradient.
-    pub fn moment_1(&self) -> &Tensor<D> {
-        self.moment_1.as_ref().expect(STEPPED)
+    /// The first moment, m: the moving average of the gradient. Where it is kept in fewer bytes, its
+    /// numbers in f32, as those of the others.
+    pub fn moment_1(&self) -> Tensor<D> {
+        self.moment_1.as_ref().expect(STEPPED).to_tensor()
     }
 
     /// The second moment, v: the moving average of the squared gradient.
-    pub fn moment_2(&self) -> &Tensor<D> {
-        self.moment_2.as_ref().expect(STEPPED)
+    pub fn moment_2(&self) -> Tensor<D> {
+        self.moment_2.as_ref().expect(STEPPED).to_tensor()
     }
 
     /// The largest `moment_2` so far, v̄, which AMSGrad keeps.
-    pub fn max_moment_2(&self) -> Option<&Tensor<D>> {
-        self.max_moment_2.as_ref()
+    pub fn max_moment_2(&self) -> Option<Tensor<D>> {
+        self.max_moment_2.as_ref().map(|max_v| max_v.to_tensor())
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
-        let moved = |moment: Option<Tensor<D>>| moment.map(|moment| moment.to_device(device));
+        let moved = |moment: Option<Moment<D>>| moment.map(|moment| moment.moved_to(device));
         Self {
             moment_1: moved(self.moment_1),
             moment_2: moved(self.moment_2),
@@ -179,10 +175,11 @@ impl<const D: usize> RecordState for AdamState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
         out.push_scalar(&prefix, TIME, self.time.into());
-        out.push_tensor(&prefix, MOMENT_1, self.moment_1().to_data());
-        out.push_tensor(&prefix, MOMENT_2, self.moment_2().to_data());
-        if let Some(max_moment_2) = &self.max_moment_2 {
-            out.push_tensor(&prefix, MAX_MOMENT_2, max_moment_2.to_data());
+        let moments = [&self.moment_1, &self.moment_2, &self.max_moment_2];
+        for (leaf, moment) in MOMENTS.into_iter().zip(moments) {
+            if let Some(moment) = moment {
+                moment.record(&prefix, leaf, out);
+            }
         }
         if let Some(master) = &self.master {
             out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());
@@ -192,22 +189,23 @@ impl<const D: usize> RecordState for AdamState<D> {
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
         let mut record = Record::new(prefix, source, device);
         let time = record.scalar(TIME);
-        let [m, v, max_v] =
-            [MOMENT_1, MOMENT_2, MAX_MOMENT_2].map(|moment| record.tensor::<D>(moment));
+        let [m, v, max_v] = MOMENTS.map(|moment| record.recorded::<D>(moment));
         if time.is_none() && m.is_none() && v.is_none() {
             record.warn_of_fresh_start();
             return None;
         }
         let master = record.tensor::<D>(MASTER_WEIGHTS);
-        let time = record.time(time);
+        let time = record.time(TIME, time);
         let [m, v] = [(MOMENT_1, m), (MOMENT_2, v)].map(|(leaf, data)| record.required(leaf, data));
         let shape = m.shape().clone();
-        let mut moment = |leaf, data, allowed| record.moment(leaf, data, &shape, allowed);
+        let moment = |which: usize, data, allowed| {
+            record.moment(MOMENTS[which], Kind::of(which), data, &shape, allowed)
+        };
         Some(Self {
             time,
-            moment_1: Some(moment(MOMENT_1, m, Values::Finite)),
-            moment_2: Some(moment(MOMENT_2, v, Values::NotNegative)),
-            max_moment_2: max_v.map(|max_v| moment(MAX_MOMENT_2, max_v, Values::NotNegative)),
+            moment_1: Some(moment(0, m, Values::Finite)),
+            moment_2: Some(moment(1, v, Values::NotNegative)),
+            max_moment_2: max_v.map(|max_v| moment(2, max_v, Values::NotNegative)),
             master: master.map(|master| record.master(master, &shape).into()),
             parameter_id: record.parameter_id(),
         })
@@ -219,3 +217,4 @@ const TIME: &str = "time";
 const MOMENT_1: &str = "moment_1";
 const MOMENT_2: &str = "moment_2";
 const MAX_MOMENT_2: &str = "max_moment_2";
+const MOMENTS: [&str; 3] = [MOMENT_1, MOMENT_2, MAX_MOMENT_2];

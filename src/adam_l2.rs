@@ -1,5 +1,6 @@
 use crate::adam::{Adam, AdamState};
 use crate::config::optimizer;
+use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 
 config! {
@@ -34,7 +35,8 @@ config! {
 ///
 /// It takes the place of `burn::optim::Adam` with `WeightDecayConfig`, and resumes from its
 /// checkpoints. Mind the default: λ is 1e-4 here, and Burn's Adam has no penalty unless it is given
-/// one. Parameters of half precision are updated in f32, in which their moments are kept, and
+/// one. Parameters of half precision are updated in f32, in which their moments are kept unless
+/// [`MomentPrecision`] says otherwise, and
 /// have [master weights](crate::guide::fidelity#half-precision).
 ///
 /// Configured by [`AdamL2Config`].

@@ -1,6 +1,7 @@
 use crate::adam::{Adam, AdamState};
 use crate::config::optimizer;
 use crate::decay::DecayScaling;
+use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 
 config! {
@@ -38,7 +39,8 @@ config! {
 /// the weight and the first moment, so that where the moment is 0 positive weights decay and
 /// negative ones do not; here both do, as in the paper.
 ///
-/// Parameters of half precision are updated in f32, in which their moments are kept, and have
+/// Parameters of half precision are updated in f32, in which their moments are kept unless
+/// [`MomentPrecision`] says otherwise, and have
 /// [master weights](crate::guide::fidelity#half-precision).
 ///
 /// Configured by [`AdamWConfig`].

@@ -18,8 +18,9 @@
 //!
 //! 7. [Backends](backends): features, precisions, devices, and what has been tested
 //! 8. [Speed](speed): a step on the CPU and the GPU, measured
-//! 9. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
-//! 10. [Comparison](comparison): beside Burn's and PyTorch's own
+//! 9. [Small moments](small_moments): in bf16 and in 8 bits
+//! 10. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
+//! 11. [Comparison](comparison): beside Burn's and PyTorch's own
 
 macro_rules! page {
     ($($page:ident),*) => {$(
@@ -37,6 +38,7 @@ page!(
     undecayed,
     backends,
     speed,
+    small_moments,
     checkpoints,
     comparison
 );

@@ -33,6 +33,7 @@ macro_rules! config {
                     beta_2: self.beta_2,
                     epsilon: self.epsilon,
                     amsgrad: self.amsgrad,
+                    moment_precision: self.moment_precision,
                     master_weights: self.master_weights,
                     decay: self.decay(),
                 }
@@ -52,6 +53,7 @@ macro_rules! config {
             fn rule(&self) -> $crate::sgd::Sgd {
                 $crate::sgd::Sgd {
                     momentum: self.momentum.clone(),
+                    moment_precision: self.moment_precision,
                     master_weights: self.master_weights,
                     decay: self.decay(),
                 }
@@ -117,6 +119,8 @@ macro_rules! config {
             /// that training goes on as in f32: 2 bytes a parameter in bf16, 4 in f16. Nothing
             /// changes for parameters in f32 and f64.
             with_master_weights => master_weights: bool = true,
+            /// How the moments, or SGD's velocity, are kept: in full, in bf16, or in 8 bits.
+            with_moment_precision => moment_precision: MomentPrecision = MomentPrecision::Full,
             /// Clipping of each parameter's gradient, before anything else is done with it.
             #[serde(alias = "gradient_clipping")]
             with_grad_clipping =>

@@ -7,7 +7,7 @@ use core::fmt::Display;
 use burn::optim::{StateSource, join_path};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
-use crate::step::Master;
+use crate::step::{Codes, Kind, Master, Moment, code_leaves};
 
 /// Burn nests what an optimizer remembers in a field of this name.
 pub(crate) const MOMENTUM: &str = "momentum";
@@ -36,6 +36,24 @@ pub(crate) enum Values {
     Finite,
     /// Or infinite: an overflow.
     NotNegative,
+}
+
+/// What a record has of a moment.
+pub(crate) enum Recorded {
+    Numbers(TensorData),
+    /// Of 8 bits.
+    Codes {
+        codes: TensorData,
+        scales: TensorData,
+    },
+}
+
+impl Recorded {
+    pub(crate) fn shape(&self) -> &Shape {
+        match self {
+            Self::Numbers(data) | Self::Codes { codes: data, .. } => data.shape(),
+        }
+    }
 }
 
 impl<'a> Record<'a> {
@@ -75,36 +93,76 @@ impl<'a> Record<'a> {
     }
 
     /// The number of steps that were taken.
-    pub(crate) fn time(&self, recorded: Option<Option<u64>>) -> usize {
-        let time = self.required("time", recorded);
+    pub(crate) fn time(&self, leaf: &str, recorded: Option<Option<u64>>) -> usize {
+        let time = self.required(leaf, recorded);
         time.filter(|time| (1..=LARGEST_TIME).contains(time))
             .and_then(|time| time.try_into().ok())
-            .unwrap_or_else(|| self.refuse("time", "must be a whole number from 1 to 2⁵³"))
+            .unwrap_or_else(|| self.refuse(leaf, "must be a whole number from 1 to 2⁵³"))
     }
 
     pub(crate) fn required<T>(&self, leaf: &str, recorded: Option<T>) -> T {
         recorded.unwrap_or_else(|| self.refuse(leaf, "is missing"))
     }
 
-    /// In the precision that it was recorded in. Burn's derive reads every tensor into the device's
+    /// What it holds of a moment.
+    pub(crate) fn recorded<const D: usize>(&mut self, leaf: &str) -> Option<Recorded> {
+        if let Some(numbers) = self.tensor::<D>(leaf) {
+            return Some(Recorded::Numbers(numbers));
+        }
+        let [codes_leaf, scales_leaf] = code_leaves(leaf);
+        let codes = self.tensor::<D>(&codes_leaf)?;
+        let scales = self.tensor::<1>(&scales_leaf);
+        let scales = self.required(&scales_leaf, scales);
+        for (leaf, data) in [(codes_leaf, &codes), (scales_leaf, &scales)] {
+            if data.dtype() != DType::U8 {
+                self.refuse(&leaf, format!("is in {:?}, not in u8", data.dtype()));
+            }
+        }
+        Some(Recorded::Codes { codes, scales })
+    }
+
+    /// As it was recorded: in its precision, or in its codes. Burn's derive reads every tensor into the device's
     /// default precision: the moments of an f64 parameter would come back rounded to f32.
     pub(crate) fn moment<const D: usize>(
-        &mut self,
+        &self,
         leaf: &str,
-        data: TensorData,
+        kind: Kind,
+        recorded: Recorded,
         shape: &Shape,
         allowed: Values,
-    ) -> Tensor<D> {
-        let dtype = data.dtype();
-        if !dtype.is_float() {
-            self.refuse(leaf, format!("is in {dtype:?}, not in floating point"));
-        }
-        let found = data.shape();
+    ) -> Moment<D> {
+        let found = recorded.shape();
         if found != shape {
             self.refuse(
                 leaf,
                 format!("has the shape {found}, but the first {shape}"),
             );
+        }
+        let moment = match recorded {
+            Recorded::Numbers(numbers) => Moment::Whole(self.numbers(leaf, numbers)),
+            Recorded::Codes { codes, scales } => {
+                let [codes, scales] = [codes, scales].map(|data| data.iter::<u8>().collect());
+                let codes = Codes::of_8_bits(kind, codes, scales)
+                    .unwrap_or_else(|what| self.refuse(&code_leaves(leaf)[1], what));
+                Moment::from_codes(codes, shape.clone(), self.device)
+            }
+        };
+        let right = |value: &f64| match allowed {
+            Values::Finite => value.is_finite(),
+            Values::NotNegative => *value >= 0.0,
+        };
+        // Of the tensor, and not of the record, whose memory may be at any address.
+        let values = moment.to_tensor().into_data();
+        if let Some(value) = values.iter::<f64>().find(|value| !right(value)) {
+            self.refuse(leaf, format!("holds {value}"));
+        }
+        moment
+    }
+
+    fn numbers<const D: usize>(&self, leaf: &str, numbers: TensorData) -> Tensor<D> {
+        let dtype = numbers.dtype();
+        if !dtype.is_float() {
+            self.refuse(leaf, format!("is in {dtype:?}, not in floating point"));
         }
         let device = device_with(dtype, self.device);
         let dtype = if device.supports_dtype(dtype) {
@@ -112,16 +170,7 @@ impl<'a> Record<'a> {
         } else {
             DType::F32
         };
-        let moment = Tensor::from_data(data, (&device, dtype));
-        let right = |value: &f64| match allowed {
-            Values::Finite => value.is_finite(),
-            Values::NotNegative => *value >= 0.0,
-        };
-        // Of the tensor, and not of the record, whose memory may be at any address.
-        if let Some(value) = moment.to_data().iter::<f64>().find(|value| !right(value)) {
-            self.refuse(leaf, format!("holds {value}"));
-        }
-        moment
+        Tensor::from_data(numbers, (&device, dtype))
     }
 
     pub(crate) fn master<const D: usize>(&self, data: TensorData, shape: &Shape) -> Master<D> {

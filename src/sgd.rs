@@ -2,17 +2,19 @@
 
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{LearningRate, RecordState, StateSink, StateSource, join_path};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::MomentPrecision;
 use crate::config::{ConfigError, in_unit_interval};
 use crate::decay::Decay;
-use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Values, check_shape};
-use crate::step::{self, Coefficients, Master};
+use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Recorded, Values, check_shape};
+use crate::step::{self, Coefficients, Kind, Master, Moment, Storage};
 
 /// SGD with one of the two ways to decay.
 #[derive(Debug, Clone)]
 pub(crate) struct Sgd {
     pub momentum: Option<MomentumConfig>,
+    pub moment_precision: MomentPrecision,
     pub master_weights: bool,
     pub decay: Decay,
 }
@@ -36,33 +38,29 @@ impl Sgd {
     ) -> (Tensor<D>, Option<SgdState<D>>) {
         let mut state = state.unwrap_or_else(SgdState::new);
         state.check_shape(&parameter);
+        state.time += 1;
         let SgdState {
-            velocity, master, ..
+            time,
+            velocity,
+            master,
+            ..
         } = &mut state;
         let coefficients = Coefficients {
+            time: *time,
             decay: self.decay.at(lr, D),
             step_size: lr,
             rule: self.rule(velocity.is_none()),
         };
+        let storage = Storage {
+            moments: self.moment_precision,
+            master_weights: self.master_weights,
+            master,
+        };
         let parameter = if self.momentum.is_some() {
-            step::step(
-                parameter,
-                gradient,
-                [velocity],
-                master,
-                self.master_weights,
-                &coefficients,
-            )
+            step::step(parameter, gradient, [velocity], storage, &coefficients)
         } else {
             *velocity = None;
-            step::step(
-                parameter,
-                gradient,
-                [],
-                master,
-                self.master_weights,
-                &coefficients,
-            )
+            step::step(parameter, gradient, [], storage, &coefficients)
         };
         let remembers = state.velocity.is_some() || state.master.is_some();
         (parameter, remembers.then_some(state))
@@ -90,8 +88,10 @@ impl Sgd {
 /// parameter in half precision the [master weights](crate::guide::fidelity#half-precision).
 ///
 /// It is recorded under the name that Burn's own `Sgd` uses (`momentum.velocity`), so that a
-/// checkpoint of one resumes in the other. The velocity is of the parameter's shape and keeps the
-/// precision it was recorded in.
+/// checkpoint of one resumes in the other, and with it the number of steps (`momentum.steps`), from
+/// 0 where it is missing. The velocity is of the parameter's shape and keeps the precision it was
+/// recorded in until the next step. In [8 bits](crate::MomentPrecision::Bits8) it is recorded as
+/// `momentum.velocity_codes` and `momentum.velocity_scales`.
 ///
 /// A record is checked while it is loaded. Where it holds no velocity for a parameter, that
 /// parameter's starts at its next gradient, with a warning through `log` if there is something else.
@@ -100,7 +100,8 @@ impl Sgd {
 /// and names the parameter.
 #[derive(Debug, Clone)]
 pub struct SgdState<const D: usize> {
-    velocity: Option<Tensor<D>>,
+    time: usize,
+    velocity: Option<Moment<D>>,
     /// Of a parameter in half precision. In a box, which is short to move where there is none.
     master: Option<Box<Master<D>>>,
     /// The id in the record that it was read from.
@@ -111,6 +112,7 @@ impl<const D: usize> SgdState<D> {
     /// Before the first step.
     fn new() -> Self {
         Self {
+            time: 0,
             velocity: None,
             master: None,
             parameter_id: None,
@@ -119,13 +121,13 @@ impl<const D: usize> SgdState<D> {
 
     /// The velocity, v: the decaying sum of the gradients, PyTorch's `momentum_buffer`. None without
     /// momentum.
-    pub fn velocity(&self) -> Option<&Tensor<D>> {
-        self.velocity.as_ref()
+    pub fn velocity(&self) -> Option<Tensor<D>> {
+        self.velocity.as_ref().map(|velocity| velocity.to_tensor())
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
-            velocity: self.velocity.map(|velocity| velocity.to_device(device)),
+            velocity: self.velocity.map(|velocity| velocity.moved_to(device)),
             master: self.master.map(|master| master.moved_to(device).into()),
             ..self
         }
@@ -146,7 +148,8 @@ impl<const D: usize> RecordState for SgdState<D> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let prefix = join_path(prefix, MOMENTUM);
         if let Some(velocity) = &self.velocity {
-            out.push_tensor(&prefix, VELOCITY, velocity.to_data());
+            velocity.record(&prefix, VELOCITY, out);
+            out.push_scalar(&prefix, TIME, self.time.into());
         }
         if let Some(master) = &self.master {
             out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());
@@ -155,11 +158,13 @@ impl<const D: usize> RecordState for SgdState<D> {
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
         let mut record = Record::new(prefix, source, device);
-        let [velocity, master] = [VELOCITY, MASTER_WEIGHTS].map(|leaf| record.tensor::<D>(leaf));
+        let velocity = record.recorded::<D>(VELOCITY);
+        let master = record.tensor::<D>(MASTER_WEIGHTS);
         let Some(shape) = velocity
             .as_ref()
-            .or(master.as_ref())
-            .map(|data| data.shape().clone())
+            .map(Recorded::shape)
+            .or(master.as_ref().map(TensorData::shape))
+            .cloned()
         else {
             // Without momentum there is nothing to record.
             if record.holds_anything() {
@@ -167,16 +172,22 @@ impl<const D: usize> RecordState for SgdState<D> {
             }
             return None;
         };
+        let time = record.scalar(TIME);
         if velocity.is_none() && record.holds_anything() {
             record.warn_of_fresh_start();
         }
-        let mut moment = |velocity| record.moment(VELOCITY, velocity, &shape, Values::Finite);
+        let moment =
+            |velocity| record.moment(VELOCITY, Kind::First, velocity, &shape, Values::Finite);
         Some(Self {
-            velocity: velocity.map(&mut moment),
+            // Burn's own has no clock.
+            time: time.map_or(0, |time| record.time(TIME, Some(time))),
+            velocity: velocity.map(moment),
             master: master.map(|master| record.master(master, &shape).into()),
             parameter_id: record.parameter_id(),
         })
     }
 }
 
+/// Not as Adam's, whose state it would be taken for.
+const TIME: &str = "steps";
 const VELOCITY: &str = "velocity";

@@ -1,4 +1,5 @@
 use crate::config::optimizer;
+use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
 

@@ -1,5 +1,6 @@
 use crate::config::optimizer;
 use crate::decay::DecayScaling;
+use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
 

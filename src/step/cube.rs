@@ -17,7 +17,8 @@ use burn_fusion::custom::{
 };
 use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
-use super::{Coefficients, Kept, SMALLEST_MOMENT, put, take};
+use super::moments::{put, take};
+use super::{Coefficients, Kept, SMALLEST_MOMENT};
 
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -120,6 +121,7 @@ impl Step for CubeBackend {
             decay,
             step_size,
             rule,
+            ..
         } = coefficients;
         let scalar = |value| scalar(value, arithmetic);
 

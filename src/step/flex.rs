@@ -4,8 +4,9 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
+use super::moments::{packed, put, take};
 use super::weights::{Mastered, Plain, Split};
-use super::{Coefficients, Kept, Master, Rule, cpu, put, strided, take};
+use super::{Coefficients, Kept, Master, Rule, cpu, strided};
 
 /// A step on these weights, made of the gradient's memory. It leaves the new parameter there: nobody
 /// needs the gradient any more.
@@ -13,14 +14,17 @@ macro_rules! step_on {
     (|$gradient:ident| $weights:expr, $moments:expr, $coefficients:expr) => {{
         let mut updated = contiguous($gradient);
         let mut moments = $moments;
-        let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
         // Memory that someone else still holds is copied here, and only then written to.
         let $gradient = updated.storage_mut();
-        let slices = next.each_mut().map(FlexTensor::storage_mut);
-        cpu::step($weights, slices, $coefficients);
-        let lift = Tensor::from_primitive::<Flex>;
-        put(moments, next, lift);
-        lift(updated)
+        if let Some(packed) = packed(&mut moments) {
+            cpu::step($weights, packed, $coefficients);
+        } else {
+            let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
+            let slices = next.each_mut().map(FlexTensor::storage_mut);
+            cpu::step($weights, slices, $coefficients);
+            put(moments, next, Tensor::from_primitive::<Flex>);
+        }
+        Tensor::from_primitive::<Flex>(updated)
     }};
 }
 

@@ -13,7 +13,9 @@
 //! update varies.
 
 mod adam;
+mod codes;
 mod master;
+mod moments;
 mod portable;
 mod sgd;
 
@@ -37,13 +39,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::backend::{Backend, DTypeUsage, Dispatch, DispatchDevice};
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::MomentPrecision;
+
 pub(crate) use adam::{Adam, Average};
+pub(crate) use codes::{Codes, Kind};
 pub(crate) use master::Master;
+pub(crate) use moments::{Kept, Moment, code_leaves};
 pub(crate) use sgd::Sgd;
 
 /// The scalars of one step, computed in f64 and rounded once, to the precision of the arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coefficients<T, R> {
+    /// The number of the step, from 1, on which what is random depends.
+    pub time: usize,
     pub decay: Decay<T>,
     /// α
     pub step_size: T,
@@ -113,21 +121,11 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
     fn scalars(&self, arithmetic: DType) -> cube::Scalars<Self::Kernel>;
 }
 
-/// A moment in its place in the state: from there a step takes it, and there it puts the next one.
-pub(crate) type Kept<'a, const D: usize> = &'a mut Option<Tensor<D>>;
-
-fn take<const D: usize>(moment: Kept<D>) -> Tensor<D> {
-    moment.take().expect("a moment that was missing is zero")
-}
-
-fn put<P, const N: usize, const D: usize>(
-    moments: [Kept<D>; N],
-    next: [P; N],
-    lift: impl Fn(P) -> Tensor<D>,
-) {
-    for (moment, next) in moments.into_iter().zip(next) {
-        *moment = Some(lift(next));
-    }
+/// How the numbers of a parameter are kept from step to step, beside the parameter itself.
+pub(crate) struct Storage<'a, const D: usize> {
+    pub moments: MomentPrecision,
+    pub master_weights: bool,
+    pub master: &'a mut Option<Box<Master<D>>>,
 }
 
 /// One step: the new parameter. Moments that are missing are zero. A parameter in half precision has
@@ -140,10 +138,14 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     moments: [Kept<D>; N],
-    master: &mut Option<Box<Master<D>>>,
-    master_weights: bool,
+    storage: Storage<D>,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
+    let Storage {
+        moments: precision,
+        master_weights,
+        master,
+    } = storage;
     let (shape, expected) = (gradient.shape(), parameter.shape());
     assert!(
         shape == expected,
@@ -154,13 +156,13 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     check_precision("gradient", gradient.dtype(), &device);
     if !master_weights || !is_half(dtype) || expected.num_elements() == 0 {
         *master = None;
-        return without_master(parameter, gradient, moments, coefficients);
+        return without_master(parameter, gradient, moments, precision, coefficients);
     }
     #[cfg(feature = "flex")]
     if let DispatchDevice::Flex(_) = device.as_dispatch()
         && gradient.dtype() == dtype
     {
-        let moments = prepared(moments, &parameter, DType::F32);
+        let moments = prepared(moments, &parameter, precision, coefficients.time);
         coefficients.check(DType::F32);
         let kept = master.take().map(|master| *master);
         let (updated, next) =
@@ -169,7 +171,7 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         return updated;
     }
     let whole = Master::of(master.take().map(|master| *master), &parameter);
-    let updated = without_master(whole, gradient, moments, coefficients);
+    let updated = without_master(whole, gradient, moments, precision, coefficients);
     let rounded = master::round(&updated, dtype);
     *master = Some(Master::whole(updated, &rounded).into());
     rounded
@@ -181,6 +183,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     mut parameter: Tensor<D>,
     mut gradient: Tensor<D>,
     moments: [Kept<D>; N],
+    precision: MomentPrecision,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     // A gradient that the parameter's precision does not hold is never narrowed to it.
@@ -188,7 +191,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     let common = common(own, gradient.dtype());
     cast(&mut parameter, common);
     cast(&mut gradient, common);
-    let moments = prepared(moments, &parameter, arithmetic(common));
+    let moments = prepared(moments, &parameter, precision, coefficients.time);
     coefficients.check(arithmetic(common));
 
     let form = match (parameter.device().as_dispatch(), common) {
@@ -196,6 +199,9 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
         #[cfg(feature = "ndarray")]
         (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => ndarray::step,
+        // The kernel does not read codes yet.
+        #[cfg(feature = "_cubecl")]
+        (DispatchDevice::Cube(_), _) if moments::are_packed(&moments) => portable::step,
         #[cfg(feature = "_cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
         (device, DType::F32 | DType::F64 | DType::F16 | DType::BF16) => {
@@ -209,15 +215,16 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     updated
 }
 
-/// None missing, and all in the precision of the arithmetic.
+/// None missing, and all as they should be kept.
+#[inline(always)]
 fn prepared<'a, const N: usize, const D: usize>(
     mut moments: [Kept<'a, D>; N],
     parameter: &Tensor<D>,
-    arithmetic: DType,
+    precision: MomentPrecision,
+    time: usize,
 ) -> [Kept<'a, D>; N] {
-    for moment in &mut moments {
-        let moment = moment.get_or_insert_with(|| parameter.zeros_like());
-        cast(moment, arithmetic);
+    for (which, kept) in moments.iter_mut().enumerate() {
+        moments::prepare(kept, Kind::of(which), time, parameter, precision);
     }
     moments
 }

@@ -7,61 +7,65 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
+use super::moments::{packed, put, take};
 use super::weights::{Plain, Weights};
-use super::{Coefficients, Kept, Rule, cpu, put, strided, take};
+use super::{Coefficients, Kept, Rule, cpu, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    mut kept: [Kept<D>; N],
+    moments: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
-    let lend = |tensor: Tensor<D>| {
-        let tensor = tensor.try_into_primitive::<NdArray>();
-        tensor.expect("the tensors of a step are on the parameter's device")
-    };
     macro_rules! in_place {
         ($precision:ident, $parameter:expr) => {{
-            let array = |tensor| match tensor {
+            let array = |tensor| match lend(tensor) {
                 NdArrayTensor::$precision(storage) => contiguous(storage.into_shared()),
                 other => unreachable!("{other:?} among tensors of one precision"),
             };
-            let gradient = array(lend(gradient));
-            let moments = kept.each_mut().map(|moment| array(lend(take(moment))));
-            in_place(contiguous($parameter), gradient, moments, coefficients)
+            let parameter = contiguous($parameter.into_shared());
+            in_place(parameter, array(gradient), moments, array, coefficients)
         }};
     }
-    let (updated, moments) = match lend(parameter) {
-        NdArrayTensor::F32(parameter) => in_place!(F32, parameter.into_shared()),
-        NdArrayTensor::F64(parameter) => in_place!(F64, parameter.into_shared()),
+    match lend(parameter) {
+        NdArrayTensor::F32(parameter) => in_place!(F32, parameter),
+        NdArrayTensor::F64(parameter) => in_place!(F64, parameter),
         other => unreachable!("{other:?} takes the portable form"),
-    };
-    let lift = Tensor::from_primitive::<NdArray>;
-    put(kept, moments, lift);
-    lift(updated)
+    }
 }
 
-fn in_place<E: cpu::Arithmetic, R: Rule<N>, const N: usize>(
+fn in_place<E: cpu::Arithmetic, R: Rule<N>, const N: usize, const D: usize>(
     parameter: SharedArray<E>,
     mut gradient: SharedArray<E>,
-    mut moments: [SharedArray<E>; N],
+    mut moments: [Kept<D>; N],
+    array: impl Fn(Tensor<D>) -> SharedArray<E>,
     coefficients: &Coefficients<f64, R>,
-) -> (NdArrayTensor, [NdArrayTensor; N])
+) -> Tensor<D>
 where
     for<'a> Plain<'a, E>: Weights<Arithmetic = E>,
     NdArrayTensor: From<SharedArray<E>>,
 {
     // Memory that someone else still holds is copied here, and only then written to.
     let slice = |array| SharedArray::as_slice_mut(array).expect(CONTIGUOUS);
-    cpu::step(
-        Plain {
-            parameter: parameter.as_slice().expect(CONTIGUOUS),
-            gradient: slice(&mut gradient),
-        },
-        moments.each_mut().map(slice),
-        coefficients,
-    );
-    (gradient.into(), moments.map(Into::into))
+    let weights = Plain {
+        parameter: parameter.as_slice().expect(CONTIGUOUS),
+        gradient: slice(&mut gradient),
+    };
+    let lift = |array: SharedArray<E>| Tensor::from_primitive::<NdArray>(array.into());
+    if let Some(packed) = packed(&mut moments) {
+        cpu::step(weights, packed, coefficients);
+    } else {
+        let mut next = moments.each_mut().map(|moment| array(take(moment)));
+        cpu::step(weights, next.each_mut().map(slice), coefficients);
+        put(moments, next, lift);
+    }
+    lift(gradient)
+}
+
+fn lend<const D: usize>(tensor: Tensor<D>) -> NdArrayTensor {
+    tensor
+        .try_into_primitive::<NdArray>()
+        .expect("the tensors of a step are on the parameter's device")
 }
 
 const CONTIGUOUS: &str = "the array was made contiguous";

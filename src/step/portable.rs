@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::{Coefficients, Kept, Rule, SMALLEST_MOMENT, arithmetic, cast, put, take};
+use super::moments::{are_packed, put, repack, take, unpacked};
+use super::{Coefficients, Kept, Rule, SMALLEST_MOMENT, arithmetic, cast};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     mut theta: Tensor<D>,
@@ -10,8 +11,8 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     mut kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
-    let mut moments = kept.each_mut().map(|moment| take(moment));
     let Coefficients {
+        time,
         decay,
         step_size,
         rule,
@@ -19,6 +20,15 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let dtype = theta.dtype();
     cast(&mut theta, arithmetic(dtype));
     cast(&mut g, arithmetic(dtype));
+    let packed = are_packed(&kept);
+    let mut moments = if packed {
+        unpacked(&kept)
+    } else {
+        kept.each_mut().map(|moment| take(moment))
+    };
+    for moment in &mut moments {
+        cast(moment, arithmetic(dtype));
+    }
 
     if decay.l2_penalty > 0.0 {
         g = g + theta.clone() * decay.l2_penalty;
@@ -39,6 +49,10 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     }
     let mut updated = theta - change;
     cast(&mut updated, dtype);
-    put(kept, moments, |moment| moment);
+    if packed {
+        repack(kept, moments, *time);
+    } else {
+        put(kept, moments, |moment| moment);
+    }
     updated
 }

@@ -152,7 +152,7 @@ fn moments_do_not_stay_subnormal() {
         }
         let state = state.expect("Adam has a state");
         for moment in [state.moment_1(), state.moment_2()] {
-            for value in values(moment) {
+            for value in values(&moment) {
                 let normal = value == 0.0 || value >= f64::from(f32::MIN_POSITIVE);
                 assert!(normal, "{}: {value:e}", form.name);
             }

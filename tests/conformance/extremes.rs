@@ -117,7 +117,7 @@ fn a_gradient_in_a_wider_precision_is_not_narrowed() {
             }
             let state = state.expect("Adam has a state");
             assert_eq!(state.moment_1().dtype(), wide);
-            for moment in values(state.moment_1()) {
+            for moment in values(&state.moment_1()) {
                 let share = moment / large / (1.0 - 0.9f64.powi(3));
                 assert!((share - 1.0).abs() < 1e-6, "{}: {moment}", form.name);
             }

@@ -56,7 +56,7 @@ fn a_clone_of_the_state_is_unchanged() {
             let state = state.expect("Adam has a state");
             let data = || {
                 let max_moment_2 = state.max_moment_2().expect("AMSGrad keeps it");
-                [state.moment_1(), state.moment_2(), max_moment_2].map(values)
+                [state.moment_1(), state.moment_2(), max_moment_2].map(|moment| values(&moment))
             };
             let before = data();
             let (_, next) = adam.step(0.1, parameter, second, Some(state.clone()));

@@ -11,6 +11,7 @@ mod kept;
 mod libraries;
 mod master;
 mod modules;
+mod moments;
 mod properties;
 mod records;
 mod reference;

@@ -261,8 +261,8 @@ proptest! {
                 match (&setting.rule, states) {
                     (Rule::Adam(adam), (State::Adam(actual), State::Adam(expected))) => {
                         assert_eq!((actual.time(), expected.time()), (time, time));
-                        let compare = |of: fn(&AdamState<3>) -> Option<&Tensor<3>>, scale: f64| {
-                            let pair = [&actual, &expected].map(|state| of(state).map(values));
+                        let compare = |of: fn(&AdamState<3>) -> Option<Tensor<3>>, scale: f64| {
+                            let pair = [&actual, &expected].map(|state| of(state).map(|moment| values(&moment)));
                             let [actual, expected] = pair.each_ref().map(|values| values.as_deref());
                             assert_eq!(actual.is_some(), expected.is_some());
                             assert_close([actual, expected].map(Option::unwrap_or_default), |i| {
@@ -276,7 +276,7 @@ proptest! {
                         // An update is as exact as m and √v are beside √v, and a cautious decay is
                         // there or not where the sign of m is within its rounding.
                         let v = expected.max_moment_2().unwrap_or(expected.moment_2());
-                        let [m, v] = [expected.moment_1(), v].map(values);
+                        let [m, v] = [expected.moment_1(), v].map(|moment| values(&moment));
                         for (i, tolerance) in tolerance.iter_mut().enumerate() {
                             let v_hat = v[i] / (1.0 - adam.beta_2.powi(time as i32));
                             let root = v_hat.sqrt() + adam.epsilon;
@@ -289,7 +289,7 @@ proptest! {
                         }
                     }
                     (Rule::Sgd(_), (State::Sgd(actual), State::Sgd(expected))) => {
-                        let [actual, expected] = [actual, expected].map(|state| state.velocity().map_or_else(Vec::new, values));
+                        let [actual, expected] = [actual, expected].map(|state| state.velocity().map_or_else(Vec::new, |velocity| values(&velocity)));
                         assert_close([&actual, &expected], |i| 4.0 * (inexact + shown(tolerance[i])));
                     }
                     _ => unreachable!("a rule and another's state"),

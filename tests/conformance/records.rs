@@ -82,7 +82,7 @@ fn moments_in_f64_stay_so_where_the_default_device_has_no_f64() {
     let states = states(DType::F64);
     for form in forms() {
         let read: AdamState<1> = read(written(&states.0), &form.device).expect("it is whole");
-        let dtypes = [read.moment_1(), read.moment_2()].map(Tensor::dtype);
+        let dtypes = [read.moment_1(), read.moment_2()].map(|moment| moment.dtype());
         assert_eq!(dtypes, [DType::F64; 2], "{}", form.name);
     }
 }

@@ -6,8 +6,8 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, SgdConfig};
 use burn_decay::{
-    AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, SgdL2Config,
-    SgdWConfig,
+    AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, MomentPrecision,
+    SgdL2Config, SgdWConfig,
 };
 use serde_json::{Map, Value};
 
@@ -121,6 +121,7 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_cautious_weight_decay(true)
         .with_decay_vectors(false)
         .with_master_weights(false)
+        .with_moment_precision(MomentPrecision::Bf16)
         .with_amsgrad(true)
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&adamw, &AdamWConfig::new(), &[]);
@@ -131,6 +132,7 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_l2_penalty(0.03)
         .with_decay_vectors(false)
         .with_master_weights(false)
+        .with_moment_precision(MomentPrecision::Bf16)
         .with_amsgrad(true)
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&adam_l2, &AdamL2Config::new(), &[]);
@@ -141,6 +143,7 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_cautious_weight_decay(true)
         .with_decay_vectors(false)
         .with_master_weights(false)
+        .with_moment_precision(MomentPrecision::Bf16)
         .with_momentum(momentum.clone())
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&sgdw, &SgdWConfig::new(), &[]);
@@ -148,6 +151,7 @@ fn files_of_other_versions_load_and_misspelt_fields_are_named() {
         .with_l2_penalty(0.03)
         .with_decay_vectors(false)
         .with_master_weights(false)
+        .with_moment_precision(MomentPrecision::Bf16)
         .with_momentum(momentum)
         .with_grad_clipping(clipping());
     a_file_may_lack_any_field(&sgd_l2, &SgdL2Config::new(), &[]);

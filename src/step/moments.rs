@@ -1,0 +1,197 @@
+//! A moment in its place in an optimizer's state, and how it is kept there.
+
+use burn::optim::StateSink;
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+
+use super::codes::{Codes, Kind};
+use super::{arithmetic, cast};
+#[cfg(feature = "_one-pass")]
+use super::{codes::Parts, cpu::Packed};
+use crate::MomentPrecision;
+
+/// A moment of one parameter.
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "the plain case needs no box")]
+pub(crate) enum Moment<const D: usize> {
+    /// In the precision that it is computed in, or that it was recorded in.
+    Whole(Tensor<D>),
+    /// In fewer bytes.
+    Packed(Box<InMemory>),
+}
+
+/// Codes in the memory of the program, whatever the parameter's device.
+#[derive(Debug, Clone)]
+pub(crate) struct InMemory {
+    codes: Codes,
+    shape: Shape,
+    /// The parameter's.
+    device: Device,
+}
+
+impl InMemory {
+    fn to_tensor<const D: usize>(&self) -> Tensor<D> {
+        let numbers = TensorData::new(self.codes.decoded(), self.shape.clone());
+        Tensor::from_data(numbers, (&self.device, DType::F32))
+    }
+}
+
+/// A moment in its place in the state: from there a step takes it, and there it puts the next one.
+pub(crate) type Kept<'a, const D: usize> = &'a mut Option<Moment<D>>;
+
+impl<const D: usize> Moment<D> {
+    pub(crate) fn shape(&self) -> Shape {
+        match self {
+            Self::Whole(whole) => whole.shape(),
+            Self::Packed(packed) => packed.shape.clone(),
+        }
+    }
+
+    pub(crate) fn to_tensor(&self) -> Tensor<D> {
+        match self {
+            Self::Whole(whole) => whole.clone(),
+            Self::Packed(packed) => packed.to_tensor(),
+        }
+    }
+
+    pub(crate) fn moved_to(self, device: &Device) -> Self {
+        match self {
+            Self::Whole(whole) => Self::Whole(whole.to_device(device)),
+            Self::Packed(mut packed) => {
+                packed.device = device.clone();
+                Self::Packed(packed)
+            }
+        }
+    }
+
+    /// Of a record: the codes and the scales.
+    pub(crate) fn from_codes(codes: Codes, shape: Shape, device: &Device) -> Self {
+        Self::Packed(Box::new(InMemory {
+            codes,
+            shape,
+            device: device.clone(),
+        }))
+    }
+
+    /// Numbers under the name `leaf`, or codes of 8 bits and their scales under two names of their
+    /// own.
+    pub(crate) fn record(&self, prefix: &str, leaf: &str, out: &mut StateSink) {
+        let packed = match self {
+            Self::Whole(whole) => return out.push_tensor(prefix, leaf, whole.to_data()),
+            Self::Packed(packed) => packed,
+        };
+        let shape = packed.shape.clone();
+        match &packed.codes {
+            Codes::Bf16(numbers) => {
+                out.push_tensor(prefix, leaf, TensorData::new(numbers.clone(), shape));
+            }
+            Codes::Bits8 { codes, scales, .. } => {
+                let of_blocks = [scales.len()];
+                let [codes_leaf, scales_leaf] = code_leaves(leaf);
+                let scales = TensorData::new(scales.clone(), of_blocks);
+                out.push_tensor(prefix, &codes_leaf, TensorData::new(codes.clone(), shape));
+                out.push_tensor(prefix, &scales_leaf, scales);
+            }
+        }
+    }
+}
+
+/// What the codes of a moment and their scales are recorded under.
+pub(crate) fn code_leaves(leaf: &str) -> [String; 2] {
+    ["codes", "scales"].map(|part| format!("{leaf}_{part}"))
+}
+
+/// Zero where it is missing, and kept as it should be.
+pub(super) fn prepare<const D: usize>(
+    kept: Kept<D>,
+    kind: Kind,
+    time: usize,
+    parameter: &Tensor<D>,
+    precision: MomentPrecision,
+) {
+    let shape = parameter.shape();
+    let length = shape.num_elements();
+    if precision.keeps_whole(length) {
+        // In place: a tensor is long to move.
+        let whole = kept.get_or_insert_with(|| Moment::Whole(parameter.zeros_like()));
+        if let Moment::Packed(packed) = whole {
+            *whole = Moment::Whole(packed.to_tensor());
+        }
+        if let Moment::Whole(whole) = whole {
+            cast(whole, arithmetic(parameter.dtype()));
+        }
+        return;
+    }
+    let codes = match kept {
+        Some(Moment::Packed(packed)) if packed.codes.precision() == precision => return,
+        Some(moment) => {
+            let numbers = moment.to_tensor().into_data();
+            let numbers: Vec<f32> = numbers.iter().collect();
+            let mut codes = Codes::zeros(precision, kind, length);
+            codes.encode(&numbers, time);
+            codes
+        }
+        None => Codes::zeros(precision, kind, length),
+    };
+    *kept = Some(Moment::from_codes(codes, shape, &parameter.device()));
+}
+
+/// The numbers of a moment that is whole, which leave their place.
+pub(super) fn take<const D: usize>(kept: Kept<D>) -> Tensor<D> {
+    match kept.take() {
+        Some(Moment::Whole(whole)) => whole,
+        _ => unreachable!("a moment that was missing is zero, and packed ones go another way"),
+    }
+}
+
+/// The next ones.
+pub(super) fn put<P, const N: usize, const D: usize>(
+    moments: [Kept<D>; N],
+    next: [P; N],
+    lift: impl Fn(P) -> Tensor<D>,
+) {
+    for (moment, next) in moments.into_iter().zip(next) {
+        *moment = Some(Moment::Whole(lift(next)));
+    }
+}
+
+/// The codes of moments that are kept in fewer bytes.
+#[cfg(feature = "_one-pass")]
+pub(super) fn packed<'a, const N: usize, const D: usize>(
+    moments: &'a mut [Kept<D>; N],
+) -> Option<Packed<'a, N>> {
+    if !are_packed(moments) {
+        return None;
+    }
+    let codes = moments.each_mut().map(|moment| match moment {
+        Some(Moment::Packed(packed)) => &mut packed.codes,
+        _ => unreachable!("all moments of a parameter are kept in one way"),
+    });
+    let parts = Parts::of(codes);
+    Some(Packed { parts, first: 0 })
+}
+
+pub(super) fn are_packed<const N: usize, const D: usize>(moments: &[Kept<D>; N]) -> bool {
+    matches!(moments.first(), Some(Some(Moment::Packed(_))))
+}
+
+/// The numbers of moments that are kept in fewer bytes, and stay in their places.
+pub(super) fn unpacked<const N: usize, const D: usize>(moments: &[Kept<D>; N]) -> [Tensor<D>; N] {
+    moments.each_ref().map(|moment| {
+        let moment = moment.as_ref();
+        moment.expect("it is in its place").to_tensor()
+    })
+}
+
+/// Packs the next ones into their places.
+pub(super) fn repack<const N: usize, const D: usize>(
+    moments: [Kept<D>; N],
+    next: [Tensor<D>; N],
+    time: usize,
+) {
+    for (moment, next) in moments.into_iter().zip(next) {
+        if let Some(Moment::Packed(packed)) = moment {
+            let numbers: Vec<f32> = next.into_data().iter().collect();
+            packed.codes.encode(&numbers, time);
+        }
+    }
+}

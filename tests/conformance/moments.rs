@@ -1,0 +1,468 @@
+//! Moments in bf16 and in 8 bits.
+
+use burn::optim::momentum::MomentumConfig;
+use burn::tensor::{DType, Device, TensorData};
+use burn_decay::{
+    AdamL2Config, AdamState, AdamWConfig, MomentPrecision, SgdL2Config, SgdState, SgdWConfig,
+    SimpleOptimizer,
+};
+
+use crate::config::panic_message;
+use crate::data::{median, normal};
+use crate::forms::{Form, Optimizer, Run, State, forms, tensor, values};
+use crate::records::{read, written};
+
+const PRECISIONS: [MomentPrecision; 3] = [
+    MomentPrecision::Full,
+    MomentPrecision::Bf16,
+    MomentPrecision::Bits8,
+];
+const PACKED: [MomentPrecision; 2] = [MomentPrecision::Bf16, MomentPrecision::Bits8];
+
+/// Enough for 8 bits, and not a whole number of blocks.
+const COUNT: usize = 4100;
+
+fn adamw(precision: MomentPrecision) -> Optimizer {
+    let config = AdamWConfig::torch().with_moment_precision(precision);
+    Optimizer::AdamW(config.build())
+}
+
+fn optimizers(precision: MomentPrecision) -> [Optimizer; 5] {
+    let momentum = Some(MomentumConfig::new().with_dampening(0.0));
+    [
+        adamw(precision),
+        Optimizer::AdamW(
+            AdamWConfig::torch()
+                .with_amsgrad(true)
+                .with_moment_precision(precision)
+                .build(),
+        ),
+        Optimizer::AdamL2(
+            AdamL2Config::torch()
+                .with_moment_precision(precision)
+                .build(),
+        ),
+        Optimizer::SgdW(
+            SgdWConfig::new()
+                .with_momentum(momentum.clone())
+                .with_moment_precision(precision)
+                .build(),
+        ),
+        Optimizer::SgdL2(
+            SgdL2Config::new()
+                .with_momentum(momentum)
+                .with_moment_precision(precision)
+                .build(),
+        ),
+    ]
+}
+
+/// The size of the gradient of each element: log-normal, and in the second half of each block of 32
+/// `apart` times smaller.
+fn sizes(apart: f32, count: usize) -> Vec<f32> {
+    let sizes = normal(3, 0, count).into_iter().enumerate();
+    sizes
+        .map(|(i, size)| size.exp() / if i % 32 < 16 { 1.0 } else { apart })
+        .collect()
+}
+
+fn gradient(step: u64, sizes: &[f32]) -> Vec<f32> {
+    let normal = normal(4, step, sizes.len());
+    normal.iter().zip(sizes).map(|(g, size)| g * size).collect()
+}
+
+/// A run with no decay and steps of size 1 from 0 shows its updates.
+struct Updates {
+    run: Run<1>,
+}
+
+impl Updates {
+    fn new(precision: MomentPrecision, count: usize, form: &Form) -> Self {
+        let adam = AdamWConfig::torch()
+            .with_weight_decay(0.0)
+            .with_moment_precision(precision);
+        let zero = tensor(&vec![0.0; count], [count], &form.device);
+        Self {
+            run: Run::new(Optimizer::AdamW(adam.build()), 1.0, zero),
+        }
+    }
+
+    fn step(&mut self, gradient: &[f32]) -> Vec<f64> {
+        let device = self.run.parameter.device();
+        self.run.parameter = self.run.parameter.zeros_like();
+        self.run.step(tensor(gradient, [gradient.len()], &device));
+        values(&self.run.parameter)
+    }
+}
+
+/// The root of the mean square of an update's difference from the exact one, over that of the exact
+/// one; and how many times too large a step size is at most.
+fn error_of_updates(precision: MomentPrecision, form: &Form, apart: f32) -> [f64; 2] {
+    const STEPS: u64 = 600;
+    let sizes = sizes(apart, COUNT);
+    let [mut exact, mut packed] =
+        [MomentPrecision::Full, precision].map(|precision| Updates::new(precision, COUNT, form));
+    let (mut difference, mut square, mut largest) = (0.0, 0.0, 0.0_f64);
+    for step in 1..=STEPS {
+        let gradient = gradient(step, &sizes);
+        let (exact, actual) = (exact.step(&gradient), packed.step(&gradient));
+        if step > STEPS / 2 {
+            for (exact, actual) in exact.iter().zip(actual) {
+                difference += (actual - exact).powi(2);
+                square += exact.powi(2);
+            }
+        }
+    }
+    let [exact, packed] = [exact, packed].map(|updates| {
+        let state = updates.run.state.expect("Adam has a state").adam();
+        values(&state.moment_2())
+    });
+    for (exact, packed) in exact.iter().zip(packed) {
+        largest = largest.max((exact / packed).sqrt());
+    }
+    [(difference / square).sqrt(), largest]
+}
+
+#[test]
+fn updates_are_close_to_the_exact_ones() {
+    for form in forms() {
+        for (precision, apart, most) in [
+            (MomentPrecision::Bf16, 1.0, 0.03),
+            (MomentPrecision::Bf16, 100.0, 0.03),
+            (MomentPrecision::Bits8, 1.0, 0.10),
+            (MomentPrecision::Bits8, 10.0, 0.12),
+            (MomentPrecision::Bits8, 100.0, 0.15),
+        ] {
+            let [error, largest] = error_of_updates(precision, &form, apart);
+            println!(
+                "{}, {precision:?}, halves of a block {apart} apart: error {error:.3}, \
+                 largest step size {largest:.2}",
+                form.name
+            );
+            assert!(error < most, "{error}");
+            assert!(largest < 3.0, "{largest}");
+        }
+    }
+}
+
+/// Half of a block's gradients fall tenfold. 2,000 steps later, the step size over the exact one.
+/// To the nearest, v would have stayed where it was.
+#[test]
+fn a_second_moment_falls_when_its_gradients_do() {
+    for (precision, within) in [
+        (MomentPrecision::Bf16, 0.02),
+        (MomentPrecision::Bits8, 0.05),
+    ] {
+        for form in forms() {
+            let mut sizes = sizes(1.0, COUNT);
+            let [mut exact, mut packed] = [MomentPrecision::Full, precision]
+                .map(|precision| Updates::new(precision, COUNT, &form));
+            for step in 1..=2400 {
+                if step == 401 {
+                    sizes.iter_mut().step_by(2).for_each(|size| *size *= 0.1);
+                }
+                let gradient = gradient(step, &sizes);
+                exact.step(&gradient);
+                packed.step(&gradient);
+            }
+            let [exact, packed] = [exact, packed].map(|updates| {
+                let state = updates.run.state.expect("Adam has a state").adam();
+                values(&state.moment_2())
+            });
+            let fallen = exact.iter().zip(packed).step_by(2);
+            let ratio = median(
+                fallen
+                    .map(|(exact, packed)| (exact / packed).sqrt())
+                    .collect(),
+            );
+            println!(
+                "{}, {precision:?}: step size {ratio:.3} of the exact one",
+                form.name
+            );
+            assert!((ratio - 1.0).abs() < within, "{ratio}");
+        }
+    }
+}
+
+/// What an element is rounded with depends on its place and the step alone.
+#[test]
+fn threads_do_not_show() {
+    const LARGE: usize = (1 << 18) + 5;
+    for form in crate::forms::one_pass_forms() {
+        for precision in PACKED {
+            let run = || {
+                let start = tensor(&normal(6, 0, LARGE), [LARGE], &form.device);
+                let mut run = Run::new(adamw(precision), 1e-2, start);
+                for step in 1..=5 {
+                    run.step(tensor(&normal(6, step, LARGE), [LARGE], &form.device));
+                }
+                run.parameter.into_data()
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+            let alone = pool.expect("a thread can be had").install(run);
+            for _ in 0..3 {
+                assert!(run() == alone, "{} {precision:?}", form.name);
+            }
+        }
+    }
+}
+
+fn resumed<const D: usize>(run: &Run<D>, device: &Device, optimizer: Optimizer) -> Run<D> {
+    let mut resumed = Run::new(optimizer, run.lr, run.parameter.clone());
+    resumed.state = match run.state.as_ref().expect("it has a state") {
+        State::Adam(state) => read(written(state), device).map(State::Adam),
+        State::Sgd(state) => read(written(state), device).map(State::Sgd),
+    };
+    resumed
+}
+
+#[test]
+fn a_run_resumes_to_the_bit() {
+    for form in forms() {
+        for precision in PACKED {
+            for (optimizer, &dtype) in optimizers(precision)
+                .iter()
+                .flat_map(|optimizer| form.dtypes.iter().map(move |dtype| (optimizer, dtype)))
+            {
+                let of = |step| tensor(&normal(7, step, COUNT), [COUNT], &form.device).cast(dtype);
+                let mut run = Run::new(optimizer.clone(), 1e-2, of(0));
+                (1..=10).for_each(|step| run.step(of(step)));
+                let mut resumed = resumed(&run, &form.device, optimizer.clone());
+                assert!(resumed.state.is_some());
+                for step in 11..=20 {
+                    run.step(of(step));
+                    resumed.step(of(step));
+                }
+                let [expected, actual] = [run, resumed].map(|run| run.parameter.into_data());
+                assert!(expected == actual, "{} {precision:?} {dtype:?}", form.name);
+            }
+        }
+    }
+}
+
+/// From any precision into any other: a step is near the one that goes on.
+#[test]
+fn a_checkpoint_goes_on_in_another_precision() {
+    for form in forms() {
+        for (from, to) in PRECISIONS
+            .into_iter()
+            .flat_map(|from| PRECISIONS.map(|to| (from, to)))
+        {
+            let of = |step| tensor(&normal(8, step, COUNT), [COUNT], &form.device);
+            let pairs = optimizers(from).into_iter().zip(optimizers(to));
+            for (optimizer, other) in pairs {
+                let mut run = Run::new(optimizer, 1e-2, of(0));
+                (1..=10).for_each(|step| run.step(of(step)));
+                let mut resumed = resumed(&run, &form.device, other);
+                let before = values(&run.parameter);
+                run.step(of(11));
+                resumed.step(of(11));
+                let [went_on, changed] = [&run, &resumed].map(|run| {
+                    let after = values(&run.parameter);
+                    after
+                        .iter()
+                        .zip(&before)
+                        .map(|(after, before)| after - before)
+                        .collect::<Vec<_>>()
+                });
+                // A conversion is before the step that it shows in.
+                let error = crate::data::distance(&went_on, &changed);
+                let size = crate::data::distance(&went_on, &vec![0.0; COUNT]);
+                assert!(
+                    error < 0.1 * size,
+                    "{} {from:?} to {to:?}: {error} of {size}",
+                    form.name
+                );
+                let leaves: Vec<String> = names(&resumed);
+                let coded = leaves.iter().any(|leaf| leaf.ends_with("_codes"));
+                assert_eq!(coded, to == MomentPrecision::Bits8, "{leaves:?}");
+            }
+        }
+    }
+}
+
+fn names<const D: usize>(run: &Run<D>) -> Vec<String> {
+    let sink = match run.state.as_ref().expect("it has a state") {
+        State::Adam(state) => written(state),
+        State::Sgd(state) => written(state),
+    };
+    sink.tensors.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Bytes of a record for each parameter, in the parameter's precision.
+fn bytes(optimizer: &Optimizer, dtype: DType) -> f64 {
+    const LARGE: usize = 1 << 16;
+    let device = Device::flex();
+    let of = |step| tensor(&normal(9, step, LARGE), [LARGE], &device).cast(dtype);
+    let mut run = Run::new(optimizer.clone(), 1e-3, of(0));
+    run.step(of(1));
+    let sink = match run.state.as_ref().expect("it has a state") {
+        State::Adam(state) => written(state),
+        State::Sgd(state) => written(state),
+    };
+    let bytes = |data: &TensorData| data.as_bytes().len();
+    let bytes: usize = sink.tensors.iter().map(|(_, data)| bytes(data)).sum();
+    bytes as f64 / LARGE as f64
+}
+
+#[test]
+fn a_state_takes_as_many_bytes_as_the_documentation_says() {
+    let expected = [8.0, 4.0, 2.0625];
+    for (precision, expected) in PRECISIONS.into_iter().zip(expected) {
+        let optimizer = adamw(precision);
+        assert_eq!(bytes(&optimizer, DType::F32), expected);
+        // And master weights.
+        assert_eq!(bytes(&optimizer, DType::BF16), expected + 2.0);
+    }
+}
+
+/// Small tensors are not worth it, and those of f64 are rounded as the others.
+#[test]
+fn small_tensors_keep_their_moments_whole_in_8_bits() {
+    for form in forms() {
+        for (count, coded) in [(4095, false), (4096, true)] {
+            let of = |step| tensor(&normal(10, step, count), [count], &form.device);
+            let mut run = Run::new(adamw(MomentPrecision::Bits8), 1e-3, of(0));
+            run.step(of(1));
+            let found = names(&run).iter().any(|name| name.ends_with("_codes"));
+            assert_eq!(found, coded, "{count}");
+        }
+    }
+}
+
+/// In half precision, with master weights: a run is the f32 run with the same moments, rounded.
+#[test]
+fn master_weights_and_small_moments_go_together() {
+    for form in forms() {
+        let has = |dtype: &&DType| [DType::F16, DType::BF16].contains(dtype);
+        for (&dtype, precision) in form
+            .dtypes
+            .iter()
+            .filter(has)
+            .flat_map(|dtype| PACKED.map(|precision| (dtype, precision)))
+        {
+            for optimizer in optimizers(precision) {
+                let of = |step| tensor(&normal(11, step, COUNT), [COUNT], &form.device).cast(dtype);
+                let mut half = Run::new(optimizer.clone(), 1e-3, of(0));
+                let mut full = Run::new(optimizer, 1e-3, of(0).cast(DType::F32));
+                for step in 1..=50 {
+                    half.step(of(step));
+                    full.step(of(step).cast(DType::F32));
+                }
+                let half = values(&half.parameter);
+                let full = values(&full.parameter.cast(dtype));
+                // A tie of bf16 is another's even number.
+                let apart = half.iter().zip(&full).filter(|(half, full)| half != full);
+                assert!(apart.count() <= 1, "{} {dtype:?} {precision:?}", form.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_record_is_refused_by_name() {
+    let device = Device::flex();
+    let of = |step| tensor(&normal(12, step, COUNT), [COUNT], &device);
+    let mut run = Run::new(adamw(MomentPrecision::Bits8), 1e-3, of(0));
+    run.step(of(1));
+    let state = run.state.expect("Adam has a state").adam();
+    type Damage = fn(&mut Vec<(String, TensorData)>);
+    let damages: [(Damage, &str); 6] = [
+        (
+            |tensors| tensors.retain(|(name, _)| !name.ends_with("moment_1_scales")),
+            "momentum.moment_1_scales is missing",
+        ),
+        (
+            |tensors| tensors.retain(|(name, _)| !name.ends_with("moment_2_codes")),
+            "momentum.moment_2 is missing",
+        ),
+        (
+            |tensors| replace(tensors, "moment_2_scales", vec![0; COUNT.div_ceil(32)]),
+            "momentum.moment_2_scales holds 0",
+        ),
+        (
+            |tensors| replace(tensors, "moment_1_scales", vec![100; 5]),
+            "momentum.moment_1_scales has 5 elements, but there are 129 blocks",
+        ),
+        (
+            |tensors| replace(tensors, "moment_1_codes", vec![0x80; COUNT]),
+            "momentum.moment_1 holds NaN",
+        ),
+        (
+            |tensors| {
+                let halves = TensorData::new(vec![0.0_f32; COUNT], [COUNT]);
+                put(tensors, "moment_1_codes", halves);
+            },
+            "momentum.moment_1_codes is in F32, not in u8",
+        ),
+    ];
+    for (damage, expected) in damages {
+        let mut sink = written(&state);
+        damage(&mut sink.tensors);
+        let message = panic_message(|| {
+            let _ = read::<AdamState<1>>(sink, &Device::flex());
+        });
+        assert!(message.contains("parameter 42"), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+fn put(tensors: &mut [(String, TensorData)], leaf: &str, data: TensorData) {
+    let (_, place) = tensors
+        .iter_mut()
+        .find(|(name, _)| name.ends_with(leaf))
+        .expect("the record has it");
+    *place = data;
+}
+
+fn replace(tensors: &mut [(String, TensorData)], leaf: &str, bytes: Vec<u8>) {
+    let count = bytes.len();
+    put(tensors, leaf, TensorData::new(bytes, [count]));
+}
+
+/// A record of Burn's SGD has no count of steps, on which what is random depends: it starts from 0.
+#[test]
+fn the_clock_of_sgd_is_recorded() {
+    let device = Device::flex();
+    let of = |step| tensor(&normal(13, step, COUNT), [COUNT], &device);
+    let [.., sgd_l2] = optimizers(MomentPrecision::Full);
+    let mut run = Run::new(sgd_l2, 1e-3, of(0));
+    (1..=3).for_each(|step| run.step(of(step)));
+    let state = run.state.expect("momentum has a state").sgd();
+    let sink = written(&state);
+    assert!(
+        sink.scalars
+            .iter()
+            .any(|(name, _)| name == "42.momentum.steps")
+    );
+    let mut burns = written(&state);
+    burns.scalars.clear();
+    assert!(read::<SgdState<1>>(burns, &device).is_some());
+}
+
+#[test]
+fn moments_of_gradients_that_overflow_end_as_in_f32() {
+    let device = Device::flex();
+    for precision in PACKED {
+        let mut values_of = normal(14, 0, COUNT);
+        let start = tensor(&values_of, [COUNT], &device);
+        values_of[17] = 1e30;
+        let adam = AdamWConfig::torch()
+            .with_moment_precision(precision)
+            .build();
+        let (mut parameter, mut state) = (start, None);
+        for _ in 0..5 {
+            let gradient = tensor(&values_of, [COUNT], &device);
+            (parameter, state) = adam.step(1e-3, parameter, gradient, state);
+        }
+        let state = state.expect("Adam has a state");
+        assert_eq!(values(&state.moment_2())[17], f64::INFINITY);
+        let parameter = values(&parameter);
+        assert!(parameter.iter().all(|value| value.is_finite()));
+        // The others go on, five steps of 1e-3; in 8 bits its block without their first moments.
+        for (element, most) in [(18, 2.6e-3), (99, 1e-4)] {
+            let moved = (parameter[element] - f64::from(normal(14, 0, COUNT)[element])).abs();
+            assert!((moved - 5e-3).abs() < most, "{moved}");
+        }
+    }
+}
