@@ -14,8 +14,10 @@ mod networks;
 
 use std::time::Duration;
 
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::ModuleOptimizer;
-use burn_decay::AdamWConfig;
+use burn::tensor::{DType, Tensor};
+use burn_decay::{AdamWConfig, MomentPrecision};
 use serde_json::json;
 
 use additions::Additions;
@@ -25,34 +27,70 @@ use networks::models;
 
 const WARM_UP: u64 = 3;
 
-fn adamw(contender: &str) -> Option<(&str, ModuleOptimizer)> {
-    let (optimizer, backend) = contender.split_once(':')?;
-    let optimizer = match optimizer {
-        "burn-decay" => AdamWConfig::torch().init(),
+/// What `burn-decay:flex` asks for, or `burn-decay:flex:BF16:Bits8`: a backend, and where they are not
+/// full ones the precisions of weights and moments.
+struct Contender<'a> {
+    backend: &'a str,
+    weights: DType,
+    adamw: ModuleOptimizer,
+}
+
+fn contender(name: &str) -> Option<Contender<'_>> {
+    let mut parts = name.split(':');
+    let (optimizer, backend) = (parts.next()?, parts.next()?);
+    let weights = match parts.next() {
+        None | Some("F32") => DType::F32,
+        Some("BF16") => DType::BF16,
+        Some(_) => return None,
+    };
+    let moments = match parts.next() {
+        None | Some("Full") => MomentPrecision::Full,
+        Some("Bf16") => MomentPrecision::Bf16,
+        Some("Bits8") => MomentPrecision::Bits8,
+        Some(_) => return None,
+    };
+    let adamw = match optimizer {
+        "burn-decay" => AdamWConfig::torch().with_moment_precision(moments).init(),
         "burn" => burn::optim::AdamWConfig::new()
             .with_epsilon(1e-8)
             .with_weight_decay(1e-2)
             .init(),
         _ => return None,
     };
-    Some((backend, optimizer))
+    Some(Contender {
+        backend,
+        weights,
+        adamw,
+    })
 }
 
-fn steps(contender: &str, shapes: &Shapes, steps: u64) -> Result<Vec<Duration>, String> {
+struct Cast(DType);
+
+impl ModuleMapper for Cast {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = parameter.consume();
+        Param::from_mapped_value(id, tensor.cast(self.0), mapper)
+    }
+}
+
+fn steps(name: &str, shapes: &Shapes, steps: u64) -> Result<Vec<Duration>, String> {
     let mut times = Vec::new();
-    if contender == "additions" {
+    if name == "additions" {
         let mut memory = Additions::new(shapes);
         times.extend((0..WARM_UP + steps).map(|_| memory.pass()));
     } else {
-        let (backend, mut optimizer) =
-            adamw(contender).ok_or(format!("missing: no contender is called {contender}"))?;
+        let Contender {
+            backend,
+            weights,
+            mut adamw,
+        } = contender(name).ok_or(format!("missing: no contender is called {name}"))?;
         let device = devices()
             .into_iter()
             .find_map(|(name, device)| (name == backend).then_some(device))
             .ok_or(format!("missing: {backend} is not compiled in"))?;
-        let model = Parameters::random(shapes, &device);
-        let gradients = Parameters::random(shapes, &device);
-        model.time_steps(&gradients, &mut optimizer, WARM_UP + steps, |time| {
+        let random = || Parameters::random(shapes, &device).map(&mut Cast(weights));
+        let (model, gradients) = (random(), random());
+        model.time_steps(&gradients, &mut adamw, WARM_UP + steps, |time| {
             times.push(time)
         });
     }

@@ -3,6 +3,7 @@
     python3 benches/peers/run.py              # 7 rounds on all models: about ten minutes
     python3 benches/peers/run.py --rounds 3
     python3 benches/peers/run.py --models transformer ResNet-50    # the table is printed only
+    python3 benches/peers/run.py --storage    # 16.8 M, with weights and moments in fewer bytes
 
 It builds a virtual environment with PyTorch and DeepSpeed under cargo's target folder; DeepSpeed
 compiles its step when it is first used, with the C++ compiler that is there. In each round every
@@ -41,6 +42,25 @@ PYTHON = {
     "PyTorch for-loop": "torch:for-loop",
 }
 OURS = "burn-decay, flex"
+# With weights and moments in fewer bytes: those of bf16 weights have master weights in burn-decay, and
+# none elsewhere.
+STORAGE_PACKAGES = ["torchao", "bitsandbytes"]
+STORAGE_RUST = {
+    OURS: "burn-decay:flex",
+    "burn-decay, f32 weights, bf16 moments": "burn-decay:flex:F32:Bf16",
+    "burn-decay, f32 weights, 8-bit moments": "burn-decay:flex:F32:Bits8",
+    "burn-decay, bf16 weights, f32 moments": "burn-decay:flex:BF16:Full",
+    "burn-decay, bf16 weights, bf16 moments": "burn-decay:flex:BF16:Bf16",
+    "burn-decay, bf16 weights, 8-bit moments": "burn-decay:flex:BF16:Bits8",
+}
+STORAGE_PYTHON = {
+    "PyTorch fused, f32": "torch:fused",
+    "PyTorch fused, bf16 weights and moments": "torch:fused:bf16",
+    "torchao, f32 weights, 8-bit moments": "torchao",
+    "torchao, bf16 weights, 8-bit moments": "torchao:bf16",
+    "bitsandbytes, f32 weights, 8-bit moments": "bitsandbytes",
+    "bitsandbytes, bf16 weights, 8-bit moments": "bitsandbytes:bf16",
+}
 
 
 def target_folder():
@@ -49,14 +69,14 @@ def target_folder():
     return Path(json.loads(output.stdout)["target_directory"])
 
 
-def environment():
+def environment(packages):
     """The interpreter of the virtual environment, and which packages it got, by version."""
     folder = target_folder() / "peers-venv"
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     versions = {}
-    for package in PACKAGES:
+    for package in packages:
         # One at a time, and against the torch that is there: DeepSpeed builds with it.
         install = [python, "-m", "pip", "install", "--quiet", "--no-build-isolation", package]
         if subprocess.run(install, env=os.environ | {"DS_BUILD_OPS": "0"}).returncode != 0:
@@ -144,9 +164,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="by name, such as 66 k")
+    parser.add_argument("--storage", action="store_true", help="compare ways to keep numbers")
     options = parser.parse_args()
+    contenders, title = (RUST, PYTHON), ""
+    packages, reported = PACKAGES, ["torch", "deepspeed"]
+    if options.storage:
+        contenders, title = (STORAGE_RUST, STORAGE_PYTHON), ", in fewer bytes"
+        packages, reported = PACKAGES + STORAGE_PACKAGES, ["torch", *STORAGE_PACKAGES]
+        options.models = options.models or ["16.8 M"]
 
-    python, versions = environment()
+    python, versions = environment(packages)
     threads = os.cpu_count()
     limit = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     # DeepSpeed looks for the environment's ninja on the path.
@@ -160,8 +187,11 @@ def main():
     scripts.write(models)
     if options.models:
         models = {name: models[name] for name in options.models}
-    workers = {name: (rust, contender) for name, contender in RUST.items()}
-    workers |= {name: (scripts, contender) for name, contender in PYTHON.items()}
+    workers = {
+        name: (worker, contender)
+        for worker, those in zip((rust, scripts), contenders)
+        for name, contender in those.items()
+    }
 
     results = {name: {model: [] for model in models} for name in workers}
     for round in range(options.rounds):
@@ -179,16 +209,16 @@ def main():
         print(f"round {round + 1} of {options.rounds}", file=sys.stderr, flush=True)
 
     found = [f"Burn {burn_version()}"] + [
-        f"{package} {versions.get(package, 'missing')}" for package in ("torch", "deepspeed")
+        f"{package} {versions.get(package, 'missing')}" for package in reported
     ]
     section = (
-        f"## {processor()}, {threads} threads\n\n"
+        f"## {processor()}, {threads} threads{title}\n\n"
         f"{options.rounds} rounds; {', '.join(found)}.\n\n"
         f"{table(results, models)}\n\n"
     )
     print(section)
     # A table without some of the models would take the place of one with all.
-    if not options.models:
+    if options.storage or not options.models:
         RESULTS.write_text(replaced(RESULTS.read_text(), section))
 
 

@@ -20,6 +20,14 @@ def optimizer(contender, parameters):
         from deepspeed.ops.adam import DeepSpeedCPUAdam
 
         return DeepSpeedCPUAdam(parameters, adamw_mode=True, **SETTINGS)
+    if contender == "torchao":
+        from torchao.optim import AdamW8bit
+
+        return AdamW8bit(parameters, **SETTINGS)
+    if contender == "bitsandbytes":
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(parameters, **SETTINGS)
     kinds = {
         "torch:for-loop": dict(foreach=False, fused=False),
         "torch:foreach": dict(foreach=True),
@@ -29,8 +37,11 @@ def optimizer(contender, parameters):
 
 
 def steps(contender, shapes, number):
-    parameters = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
-    gradients = [torch.randn(shape) for shape in shapes]
+    # In bf16, as in torch:fused:bf16, where the name says so.
+    contender, in_bf16, _ = contender.partition(":bf16")
+    dtype = torch.bfloat16 if in_bf16 else torch.float32
+    parameters = [torch.nn.Parameter(torch.randn(shape, dtype=dtype)) for shape in shapes]
+    gradients = [torch.randn(shape, dtype=dtype) for shape in shapes]
     chosen = optimizer(contender, parameters)
     times = []
     for _ in range(WARM_UP + number):
