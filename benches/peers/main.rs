@@ -27,8 +27,8 @@ use networks::models;
 
 const WARM_UP: u64 = 3;
 
-/// What `burn-decay:flex` asks for, or `burn-decay:flex:BF16:Bits8`: a backend, and where they are not
-/// full ones the precisions of weights and moments.
+/// What `burn-decay:flex` asks for, or `burn-decay:flex:BF16:Bits8:plain`: a backend, the precisions of
+/// weights and moments where they are not full ones, and whether there are no master weights.
 struct Contender<'a> {
     backend: &'a str,
     weights: DType,
@@ -49,8 +49,16 @@ fn contender(name: &str) -> Option<Contender<'_>> {
         Some("Bits8") => MomentPrecision::Bits8,
         Some(_) => return None,
     };
+    let has_master = match parts.next() {
+        None => true,
+        Some("plain") => false,
+        Some(_) => return None,
+    };
     let adamw = match optimizer {
-        "burn-decay" => AdamWConfig::torch().with_moment_precision(moments).init(),
+        "burn-decay" => AdamWConfig::torch()
+            .with_moment_precision(moments)
+            .with_master_weights(has_master)
+            .init(),
         "burn" => burn::optim::AdamWConfig::new()
             .with_epsilon(1e-8)
             .with_weight_decay(1e-2)

@@ -52,6 +52,7 @@ STORAGE_RUST = {
     "burn-decay, bf16 weights, f32 moments": "burn-decay:flex:BF16:Full",
     "burn-decay, bf16 weights, bf16 moments": "burn-decay:flex:BF16:Bf16",
     "burn-decay, bf16 weights, 8-bit moments": "burn-decay:flex:BF16:Bits8",
+    "burn-decay, bf16 weights without master weights, bf16 moments": "burn-decay:flex:BF16:Bf16:plain",
 }
 STORAGE_PYTHON = {
     "PyTorch fused, f32": "torch:fused",
