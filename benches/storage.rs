@@ -8,7 +8,7 @@
 //! ```
 //!
 //! In each round every way takes a step in turn; a figure is the median of the rounds, and the
-//! quarters around it.
+//! quarters around it. All are in memory at once, some 3 GB.
 
 #[allow(dead_code, reason = "there is no module here")]
 mod common;

@@ -199,7 +199,7 @@ impl<const D: usize> RecordState for AdamState<D> {
         let [m, v] = [(MOMENT_1, m), (MOMENT_2, v)].map(|(leaf, data)| record.required(leaf, data));
         let shape = m.shape().clone();
         let moment = |which: usize, data, allowed| {
-            record.moment(MOMENTS[which], Kind::of(which), data, &shape, allowed)
+            record.moment(MOMENTS[which], Kind::of_index(which), data, &shape, allowed)
         };
         Some(Self {
             time,

@@ -55,6 +55,7 @@
 //!
 //! What goes with them:
 //!
+//! - [`MomentPrecision`]: moments in bf16 or in 8 bits
 //! - [`DecayScaling`]: whether λ is multiplied by the learning rate, or follows the schedule alone
 //! - [`normalized_weight_decay`]: a λ for runs of any length
 //! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule of AdamWR and SGDWR

@@ -86,7 +86,7 @@ impl<'a> Record<'a> {
         if rank != D {
             self.refuse(
                 leaf,
-                format!("is of rank {rank}, but the parameter of rank {D}"),
+                format!("is of rank {rank}, and should be of rank {D}"),
             );
         }
         Some(data)
@@ -110,8 +110,12 @@ impl<'a> Record<'a> {
             return Some(Recorded::Numbers(numbers));
         }
         let [codes_leaf, scales_leaf] = code_leaves(leaf);
-        let codes = self.tensor::<D>(&codes_leaf)?;
+        let codes = self.tensor::<D>(&codes_leaf);
         let scales = self.tensor::<1>(&scales_leaf);
+        if codes.is_none() && scales.is_none() {
+            return None;
+        }
+        let codes = self.required(&codes_leaf, codes);
         let scales = self.required(&scales_leaf, scales);
         for (leaf, data) in [(codes_leaf, &codes), (scales_leaf, &scales)] {
             if data.dtype() != DType::U8 {
@@ -164,7 +168,11 @@ impl<'a> Record<'a> {
         if !dtype.is_float() {
             self.refuse(leaf, format!("is in {dtype:?}, not in floating point"));
         }
-        let device = device_with(dtype, self.device);
+        // Only of f64 would f32 be less.
+        let device = match dtype {
+            DType::F64 => device_with(dtype, self.device),
+            _ => self.device.clone(),
+        };
         let dtype = if device.supports_dtype(dtype) {
             dtype
         } else {

@@ -149,7 +149,9 @@ impl<const D: usize> RecordState for SgdState<D> {
         let prefix = join_path(prefix, MOMENTUM);
         if let Some(velocity) = &self.velocity {
             velocity.record(&prefix, VELOCITY, out);
-            out.push_scalar(&prefix, TIME, self.time.into());
+            if self.time > 0 {
+                out.push_scalar(&prefix, TIME, self.time.into());
+            }
         }
         if let Some(master) = &self.master {
             out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());

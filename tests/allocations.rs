@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Tensor};
-use burn_decay::{AdamL2Config, AdamWConfig};
+use burn_decay::{AdamL2Config, AdamWConfig, MomentPrecision};
 
 use devices::devices;
 
@@ -75,6 +75,16 @@ fn a_steady_step_allocates_nothing_that_grows() {
             AdamWConfig::new()
                 .with_cautious_weight_decay(true)
                 .with_amsgrad(true)
+                .init()
+        },
+        || {
+            AdamWConfig::new()
+                .with_moment_precision(MomentPrecision::Bf16)
+                .init()
+        },
+        || {
+            AdamWConfig::new()
+                .with_moment_precision(MomentPrecision::Bits8)
                 .init()
         },
     ];

@@ -59,7 +59,7 @@ fn contender(name: &str) -> Option<Contender<'_>> {
             .with_moment_precision(moments)
             .with_master_weights(has_master)
             .init(),
-        "burn" => burn::optim::AdamWConfig::new()
+        "burn" if name.split(':').count() == 2 => burn::optim::AdamWConfig::new()
             .with_epsilon(1e-8)
             .with_weight_decay(1e-2)
             .init(),

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+use burn_decay::MomentPrecision;
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub struct Options {
     /// How many times each cell is trained, from other weights and on other batches
     #[arg(long, default_value = "3", default_value_if("quick", "true", "1"))]
     pub seeds: NonZeroUsize,
+    /// How the optimizers keep their moments: Full, Bf16 or Bits8
+    #[arg(long, default_value = "Full", value_parser = moments)]
+    moments: MomentPrecision,
     /// The runs at a time: as many as there are cores, unless told
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pub jobs: NonZeroUsize,
@@ -111,6 +115,7 @@ impl Options {
                     seed,
                     epochs: self.epochs.get(),
                     data: self.data.clone(),
+                    moments: self.moments,
                 }));
             }
         }
@@ -121,6 +126,10 @@ impl Options {
             runs,
         })
     }
+}
+
+fn moments(name: &str) -> Result<MomentPrecision, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// `count` values from the first bound to the second, each as many times the one before it.

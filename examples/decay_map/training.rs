@@ -8,7 +8,8 @@ use burn::optim::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer, momentum::MomentumConfig};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdL2Config, SgdWConfig};
+use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, MomentPrecision};
+use burn_decay::{SgdL2Config, SgdWConfig};
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub struct Run {
     pub seed: usize,
     pub epochs: usize,
     pub data: Data,
+    #[serde(default)]
+    pub moments: MomentPrecision,
 }
 
 /// The validation error and the test error, in percent.
@@ -68,7 +71,7 @@ impl Problem {
 
     pub fn train(&self, run: &Run) -> Errors {
         let mut network = self.networks[run.seed].clone();
-        let mut optimizer = run.optimizer.init(run.learning_rate, run.lambda);
+        let mut optimizer = run.optimizer.init(run);
         let device = self.images.device();
         let loss_function = CrossEntropyLossConfig::new().init(&device);
         let steps = run.epochs * TRAIN_SIZE / BATCH;
@@ -105,26 +108,31 @@ impl Problem {
 }
 
 impl OptimizerName {
-    fn init(self, max_lr: f64, lambda: f64) -> ModuleOptimizer {
+    fn init(self, run: &Run) -> ModuleOptimizer {
+        let (max_lr, lambda, moments) = (run.learning_rate, run.lambda, run.moments);
         let paper = DecayScaling::Schedule { max_lr };
         let momentum = Some(MomentumConfig::new().with_dampening(0.0));
         let adamw = AdamWConfig::torch()
             .with_weight_decay(lambda)
+            .with_moment_precision(moments)
             .with_decay_vectors(false);
         match self {
             Self::AdamL2 => AdamL2Config::torch()
                 .with_l2_penalty(lambda)
+                .with_moment_precision(moments)
                 .with_decay_vectors(false)
                 .init(),
             Self::Adamw => adamw.with_decay_scaling(paper).init(),
             Self::AdamwTorch => adamw.init(),
             Self::SgdL2 => SgdL2Config::new()
                 .with_l2_penalty(lambda)
+                .with_moment_precision(moments)
                 .with_decay_vectors(false)
                 .with_momentum(momentum)
                 .init(),
             Self::Sgdw => SgdWConfig::new()
                 .with_weight_decay(lambda)
+                .with_moment_precision(moments)
                 .with_decay_vectors(false)
                 .with_decay_scaling(paper)
                 .with_momentum(momentum)

@@ -7,7 +7,7 @@
 //! the bits of x as a float,
 //!
 //! ```text
-//! magnitude of code c = the float of bits (b(c + BEFORE) - b(1)) << SHIFT, times a power of two
+//! magnitude of code c = the float of bits (b(c + BEFORE) - b(1 + BEFORE)) << SHIFT, times the scale
 //! ```
 //!
 //! | | codes | an octave has, from the top | down to |
@@ -15,8 +15,8 @@
 //! | first moment, velocity | a sign, 1 to 127 | 16 for 4 octaves, 8 for 4, 4, 2, 1 | 2⁻²⁰ |
 //! | second moment | 1 to 254 | 16 for 8 octaves, 8 for 8, 4, 2 | 2⁻³² |
 //!
-//! Code 0 is 0. What is below the first magnitude becomes 0 in a first moment, and in a second, by
-//! which is divided, the first magnitude. One more code is for ∞ and NaN.
+//! Code 0 is 0. In a first moment it is also what is below a quarter of the first magnitude; a second
+//! moment, which is divided by, becomes the first magnitude there. One more code is for ∞ and NaN.
 
 use burn::tensor::bf16;
 
@@ -54,7 +54,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Of the moments in the order of a state.
-    pub(crate) fn of(which: usize) -> Self {
+    pub(crate) fn of_index(which: usize) -> Self {
         if which == 0 {
             Self::First
         } else {
@@ -63,11 +63,12 @@ impl Kind {
     }
 }
 
-/// What decides which elements are rounded up, to what is larger in magnitude.
+/// What decides which elements are rounded up, to what is larger in magnitude: of the step's number and
+/// the element's place alone.
 ///
-/// It is a sequence of low discrepancy over elements and steps (Martin Roberts' R2, *The unreasonable
-/// effectiveness of quasirandom sequences*, 2018): the errors of an element add up to less than
-/// those of chance do. What it is depends on the step's number and the element's place alone.
+/// In each step it starts from a hash, since an element's rounding must not depend on those before it,
+/// which made what is rounded now; from element to element it goes on by the golden ratio, which spreads
+/// it evenly.
 #[derive(Clone, Copy)]
 pub(super) struct Rounding {
     /// Of the first element.
@@ -75,18 +76,22 @@ pub(super) struct Rounding {
 }
 
 impl Rounding {
-    /// The fractions of 1/ρ and 1/ρ², with ρ³ = ρ + 1, in 32 bits.
-    const BY_ELEMENT: u32 = 0xc13f_a9a9;
-    const BY_STEP: u32 = 0x91e1_0da5;
+    /// The golden ratio's fraction, in 32 bits.
+    pub(super) const BY_ELEMENT: u32 = 0x9e37_79b9;
 
     #[inline(always)]
     pub(super) fn new(time: usize, first: usize) -> Self {
-        let by_step = Self::BY_STEP.wrapping_mul(time as u32);
-        Self { start: by_step }.from(first)
+        let mut hash = time as u32;
+        for (shift, factor) in [(16, 0x21f0_aaad), (15, 0x735a_2d97)] {
+            hash = (hash ^ hash >> shift).wrapping_mul(factor);
+        }
+        let start = hash ^ hash >> 15;
+        Self { start }.skip(first)
     }
 
+    /// That of the elements from `first` on.
     #[inline(always)]
-    pub(super) fn from(self, first: usize) -> Self {
+    pub(super) fn skip(self, first: usize) -> Self {
         Self {
             start: self.at(first),
         }
@@ -162,6 +167,15 @@ impl Codes {
         match self {
             Self::Bf16(_) => MomentPrecision::Bf16,
             Self::Bits8 { .. } => MomentPrecision::Bits8,
+        }
+    }
+
+    /// That of a bf16 moment makes no difference.
+    #[cfg(feature = "_cubecl")]
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Bf16(_) => Kind::First,
+            Self::Bits8 { kind, .. } => *kind,
         }
     }
 
@@ -325,7 +339,7 @@ struct Code<const SIGNED: bool>;
 type First = Code<true>;
 type Second = Code<false>;
 
-const INFINITE: i32 = 0x7f80_0000;
+pub(super) const INFINITE: i32 = 0x7f80_0000;
 const MANTISSA: u32 = 23;
 
 impl<const SIGNED: bool> Code<SIGNED> {
@@ -400,6 +414,17 @@ impl<const SIGNED: bool> Code<SIGNED> {
         (code + INTEGERS).to_bits() as u8
     }
 
+    #[cfg(feature = "_cubecl")]
+    const CURVE: Curve = Curve {
+        shift: Self::SHIFT as i32,
+        before: Self::BEFORE,
+        first_place: Self::first_place(),
+        least_bits: Self::LEAST_BITS,
+        last_bits: Self::LAST_BITS,
+        scales: Self::SCALES,
+        not_finite: Self::NOT_FINITE as u32,
+    };
+
     #[inline(always)]
     fn decode_blocks<T: Computed>(codes: &[u8], scales: &[u8], numbers: &mut [T]) {
         let (blocks, rest) = codes.as_chunks::<BLOCK>();
@@ -424,12 +449,12 @@ impl<const SIGNED: bool> Code<SIGNED> {
         let (blocks, rest) = numbers.as_chunks::<BLOCK>();
         let (to, to_rest) = codes.as_chunks_mut::<BLOCK>();
         for (i, ((numbers, codes), scale)) in blocks.iter().zip(to).zip(&mut *scales).enumerate() {
-            *scale = Self::encode_block(numbers, rounding.from(i * BLOCK), codes);
+            *scale = Self::encode_block(numbers, rounding.skip(i * BLOCK), codes);
         }
         if !rest.is_empty() {
             let (mut numbers, mut codes) = ([T::from(0.0); BLOCK], [0; BLOCK]);
             numbers[..rest.len()].copy_from_slice(rest);
-            let rounding = rounding.from(blocks.len() * BLOCK);
+            let rounding = rounding.skip(blocks.len() * BLOCK);
             scales[blocks.len()] = Self::encode_block(&numbers, rounding, &mut codes);
             to_rest.copy_from_slice(&codes[..rest.len()]);
         }
@@ -451,9 +476,15 @@ impl<const SIGNED: bool> Code<SIGNED> {
         for (i, (code, number)) in codes.iter_mut().zip(numbers).enumerate() {
             *code = Self::encode(number.to_f32(), scale, rounding.at(i));
         }
+        // A subnormal number's bits are not its logarithm.
+        let least = f32::from_bits(if SIGNED { 1 << MANTISSA } else { 1 });
         // In a loop of its own: within the other, the compiler would jump.
         for (code, number) in codes.iter_mut().zip(numbers) {
-            *code = if number.to_f32() == 0.0 { 0 } else { *code };
+            *code = if number.to_f32().abs() < least {
+                0
+            } else {
+                *code
+            };
         }
         scale
     }
@@ -481,6 +512,102 @@ impl<const SIGNED: bool> Code<SIGNED> {
         scale
     }
 }
+
+/// What a kernel needs of a [`Code`].
+#[cfg(feature = "_cubecl")]
+#[derive(Clone, Copy)]
+pub(super) struct Curve {
+    pub shift: i32,
+    pub before: f32,
+    pub first_place: i32,
+    pub least_bits: i32,
+    pub last_bits: i32,
+    pub scales: [i32; 2],
+    pub not_finite: u32,
+}
+
+#[cfg(feature = "_cubecl")]
+impl Curve {
+    pub(super) const fn of(signed: bool) -> Self {
+        if signed { First::CURVE } else { Second::CURVE }
+    }
+}
+
+/// Codes as words of 32 bits, group by group: of 8 bits the codes of four blocks, and a word of their
+/// scales.
+#[cfg(feature = "_cubecl")]
+mod words {
+    use super::*;
+
+    /// How many elements a group has.
+    pub(in crate::step) const GROUP: usize = 4 * BLOCK;
+    /// How many words a group has, in 8 bits.
+    pub(in crate::step) const WORDS: usize = GROUP / 4 + 1;
+
+    impl Codes {
+        pub(in crate::step) fn to_words(&self) -> Vec<u32> {
+            match self {
+                Self::Bf16(halves) => {
+                    let groups = halves.chunks(GROUP).flat_map(|group| {
+                        let bits = group.iter().map(|half| half.to_bits());
+                        bits.chain(core::iter::repeat_n(0, GROUP - group.len()))
+                    });
+                    let bits: Vec<u16> = groups.collect();
+                    let pairs = bits.as_chunks().0.iter();
+                    pairs
+                        .map(|[low, high]| u32::from(*low) | u32::from(*high) << 16)
+                        .collect()
+                }
+                Self::Bits8 { codes, scales, .. } => {
+                    let groups = codes.chunks(GROUP).zip(scales.chunks(GROUP / BLOCK));
+                    let bytes = groups.flat_map(|(codes, scales)| {
+                        let mut bytes = [0; 4 * WORDS];
+                        bytes[..codes.len()].copy_from_slice(codes);
+                        bytes[GROUP..][..scales.len()].copy_from_slice(scales);
+                        bytes
+                    });
+                    let bytes: Vec<u8> = bytes.collect();
+                    let fours = bytes.as_chunks().0.iter();
+                    fours.map(|four| u32::from_le_bytes(*four)).collect()
+                }
+            }
+        }
+
+        /// Of so many elements.
+        pub(in crate::step) fn from_words(
+            precision: MomentPrecision,
+            kind: Kind,
+            words: &[u32],
+            length: usize,
+        ) -> Self {
+            let mut codes = Self::zeros(precision, kind, length);
+            match &mut codes {
+                Self::Bf16(halves) => {
+                    let bits = words
+                        .iter()
+                        .flat_map(|word| [*word as u16, (word >> 16) as u16]);
+                    for (half, bits) in halves.iter_mut().zip(bits) {
+                        *half = bf16::from_bits(bits);
+                    }
+                }
+                Self::Bits8 { codes, scales, .. } => {
+                    let groups = codes
+                        .chunks_mut(GROUP)
+                        .zip(scales.chunks_mut(GROUP / BLOCK));
+                    for ((codes, scales), words) in groups.zip(words.chunks(WORDS)) {
+                        let bytes: Vec<u8> =
+                            words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                        codes.copy_from_slice(&bytes[..codes.len()]);
+                        scales.copy_from_slice(&bytes[GROUP..][..scales.len()]);
+                    }
+                }
+            }
+            codes
+        }
+    }
+}
+#[cfg(feature = "_cubecl")]
+pub(super) use words::{GROUP, WORDS};
 
 #[cfg(test)]
 mod tests {
@@ -524,7 +651,7 @@ mod tests {
 
     #[test]
     fn a_number_is_rounded_to_its_neighbours_and_right_on_average() {
-        const TIMES: usize = 1 << 12;
+        const TIMES: usize = 1 << 16;
         for (precision, kind) in PACKED
             .into_iter()
             .flat_map(|it| KINDS.map(|kind| (it, kind)))
@@ -539,7 +666,7 @@ mod tests {
                 let mean = found.iter().map(|it| f64::from(*it)).sum::<f64>() / TIMES as f64;
                 let ratio = mean / f64::from(number);
                 assert!(
-                    (ratio - 1.0).abs() < 1e-3,
+                    (ratio - 1.0).abs() < 3e-3,
                     "{precision:?}, {kind:?}, 2^{exponent}: {ratio}"
                 );
                 found.sort_by(f32::total_cmp);
@@ -619,6 +746,14 @@ mod tests {
     }
 
     #[test]
+    fn a_subnormal_first_moment_is_zero() {
+        for number in [1e-45, 1e-42, f32::MIN_POSITIVE / 2.0] {
+            let found = rounded(MomentPrecision::Bits8, Kind::First, &[number, -number], 3);
+            assert_eq!(found, [0.0; 2]);
+        }
+    }
+
+    #[test]
     fn rounding_is_even_over_steps_and_elements() {
         let counts = |numbers: &mut dyn Iterator<Item = u32>| {
             let mut counts = [0; 16];
@@ -628,7 +763,7 @@ mod tests {
         let by_step = counts(&mut (0..1600).map(|time| Rounding::new(time, 5).at(0)));
         let by_element = counts(&mut (0..1600).map(|i| Rounding::new(5, 0).at(i)));
         for count in by_step.into_iter().chain(by_element) {
-            assert!((97..=103).contains(&count), "{count}");
+            assert!((60..=140).contains(&count), "{count}");
         }
     }
 }

@@ -311,7 +311,7 @@ fn through_a_window<W, R, const N: usize, const FUSED: bool>(
         for (blocks, numbers) in here.into_iter().zip(numbers) {
             blocks.encode(numbers, rounding);
         }
-        rounding = rounding.from(length);
+        rounding = rounding.skip(length);
     }
 }
 

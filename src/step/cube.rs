@@ -17,8 +17,9 @@ use burn_fusion::custom::{
 };
 use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
-use super::moments::{put, take};
-use super::{Coefficients, Kept, SMALLEST_MOMENT};
+use super::moments::{put, put_words, take, words};
+use super::{Coefficients, Kept, SMALLEST_MOMENT, cube_codes};
+use crate::MomentPrecision;
 
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -26,23 +27,42 @@ pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     mut kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
-    let lower = |tensor: Tensor<D>| {
-        let tensor = tensor.try_into_primitive::<Cube>();
-        tensor.expect("the tensors of a step are on the parameter's device")
-    };
-    let moments = kept.each_mut().map(|moment| lower(take(moment)));
-    let (updated, moments) = Cube::step(lower(parameter), lower(gradient), moments, *coefficients);
+    const ON_DEVICE: &str = "the tensors of a step are on the parameter's device";
+    let lower = |tensor: Tensor<D>| tensor.try_into_primitive::<Cube>().expect(ON_DEVICE);
     let lift = Tensor::from_primitive::<Cube>;
-    put(kept, moments, lift);
+    let packed = words(&mut kept);
+    let (precision, moments) = match packed {
+        Some((precision, words)) => (
+            precision,
+            words.map(|words| words.try_into_primitive::<Cube>().expect(ON_DEVICE)),
+        ),
+        None => (
+            MomentPrecision::Full,
+            kept.each_mut().map(|moment| lower(take(moment))),
+        ),
+    };
+    let moments = Moments { precision, moments };
+    let (updated, next) = Cube::step(lower(parameter), lower(gradient), moments, *coefficients);
+    if precision == MomentPrecision::Full {
+        put(kept, next, lift);
+    } else {
+        put_words(kept, next.map(Tensor::from_primitive::<Cube>));
+    }
     lift(updated)
 }
 
+/// The moments as they are computed, or words of codes. Of CubeCL's backends both are one type.
+struct Moments<T, const N: usize> {
+    precision: MomentPrecision,
+    moments: [T; N],
+}
+
 /// What Burn's `Cube` can be: the backend of CubeCL's tensors, or the one that fuses its operations.
-trait Step: Backend {
+trait Step: Backend<IntTensorPrimitive = FloatTensor<Self>> {
     fn step<R: super::Rule<N>, const N: usize>(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        moments: [FloatTensor<Self>; N],
+        moments: Moments<FloatTensor<Self>, N>,
         coefficients: Coefficients<f64, R>,
     ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]);
 }
@@ -52,7 +72,7 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
     fn step<R: super::Rule<N>, const N: usize>(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        moments: [FloatTensor<Self>; N],
+        Moments { precision, moments }: Moments<FloatTensor<Self>, N>,
         coefficients: Coefficients<f64, R>,
     ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]) {
         let client = parameter.client.clone();
@@ -81,6 +101,7 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
                 let mut take = |ir| handles.get_float_tensor::<B>(ir);
                 let (parameter, gradient) = (take(&parameter), take(&gradient));
                 let moments = moments.each_ref().map(take);
+                let moments = Moments { precision, moments };
                 let (parameter, moments) = B::step(parameter, gradient, moments, coefficients);
                 handles.register_float_tensor::<B>(&updated, parameter);
                 for (id, moment) in next.iter().zip(moments) {
@@ -105,7 +126,7 @@ impl Step for CubeBackend {
     fn step<R: super::Rule<N>, const N: usize>(
         parameter: CubeTensor,
         gradient: CubeTensor,
-        moments: [CubeTensor; N],
+        Moments { precision, moments }: Moments<CubeTensor, N>,
         coefficients: Coefficients<f64, R>,
     ) -> (CubeTensor, [CubeTensor; N]) {
         if parameter.meta.num_elements() == 0 {
@@ -118,14 +139,32 @@ impl Step for CubeBackend {
 
         let arithmetic = super::arithmetic(parameter.dtype);
         let Coefficients {
+            time,
             decay,
             step_size,
             rule,
-            ..
         } = coefficients;
         let scalar = |value| scalar(value, arithmetic);
 
+        let decay = DecayScalarsLaunch::new(
+            scalar(decay.l2_penalty),
+            scalar(decay.decoupled),
+            decay.cautious,
+        );
         let tensors = || [&parameter, &updated].into_iter().chain(&moments);
+        if precision != MomentPrecision::Full {
+            cube_codes::launch::<R::Kernel>(
+                precision,
+                &parameter,
+                &updated,
+                &moments,
+                decay,
+                scalar(step_size),
+                rule.scalars(arithmetic),
+                time,
+            );
+            return (updated, moments);
+        }
         let vector_size = tensors().map(vector_size).min().unwrap_or(1);
         let addresses = tensors().map(CubeTensor::required_address_type).max();
         let client = &parameter.client;
@@ -147,11 +186,7 @@ impl Step for CubeBackend {
                 .iter()
                 .map(|moment| moment.clone().into_linear_view())
                 .collect(),
-            DecayScalarsLaunch::new(
-                scalar(decay.l2_penalty),
-                scalar(decay.decoupled),
-                decay.cautious,
-            ),
+            decay,
             scalar(step_size),
             rule.scalars(arithmetic),
             parts,
@@ -240,7 +275,7 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
 
 /// The new θ. The moments become the next ones.
 #[cube]
-fn stepped<A: Float, S: Size, R: Kernel>(
+pub(super) fn stepped<A: Float, S: Size, R: Kernel>(
     theta: Vector<A, S>,
     g: Vector<A, S>,
     moments: &mut Sequence<Vector<A, S>>,
@@ -274,7 +309,7 @@ fn stepped<A: Float, S: Size, R: Kernel>(
 }
 
 #[derive(CubeType, CubeLaunch)]
-struct DecayScalars {
+pub(super) struct DecayScalars {
     l2_penalty: InputScalar,
     decoupled: InputScalar,
     #[cube(comptime)]

@@ -23,6 +23,8 @@ mod sgd;
 mod cpu;
 #[cfg(feature = "_cubecl")]
 mod cube;
+#[cfg(feature = "_cubecl")]
+mod cube_codes;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "ndarray")]
@@ -199,9 +201,9 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
         #[cfg(feature = "ndarray")]
         (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => ndarray::step,
-        // The kernel does not read codes yet.
+        // The kernel that reads codes computes in f32.
         #[cfg(feature = "_cubecl")]
-        (DispatchDevice::Cube(_), _) if moments::are_packed(&moments) => portable::step,
+        (DispatchDevice::Cube(_), DType::F64) if moments::are_packed(&moments) => portable::step,
         #[cfg(feature = "_cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
         (device, DType::F32 | DType::F64 | DType::F16 | DType::BF16) => {
@@ -224,7 +226,7 @@ fn prepared<'a, const N: usize, const D: usize>(
     time: usize,
 ) -> [Kept<'a, D>; N] {
     for (which, kept) in moments.iter_mut().enumerate() {
-        moments::prepare(kept, Kind::of(which), time, parameter, precision);
+        moments::prepare(kept, Kind::of_index(which), time, parameter, precision);
     }
     moments
 }

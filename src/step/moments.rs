@@ -1,6 +1,10 @@
 //! A moment in its place in an optimizer's state, and how it is kept there.
 
+use std::borrow::Cow;
+
 use burn::optim::StateSink;
+#[cfg(feature = "_cubecl")]
+use burn::tensor::Int;
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 use super::codes::{Codes, Kind};
@@ -16,21 +20,93 @@ pub(crate) enum Moment<const D: usize> {
     /// In the precision that it is computed in, or that it was recorded in.
     Whole(Tensor<D>),
     /// In fewer bytes.
-    Packed(Box<InMemory>),
+    Packed(Box<InFewerBytes>),
 }
 
-/// Codes in the memory of the program, whatever the parameter's device.
 #[derive(Debug, Clone)]
-pub(crate) struct InMemory {
-    codes: Codes,
+pub(crate) struct InFewerBytes {
+    held: Held,
     shape: Shape,
     /// The parameter's.
     device: Device,
 }
 
-impl InMemory {
+/// Where codes are.
+#[derive(Debug, Clone)]
+enum Held {
+    /// In the memory of the program, whatever the parameter's device.
+    Memory(Codes),
+    /// In that of a GPU.
+    #[cfg(feature = "_cubecl")]
+    Device(Words),
+}
+
+#[cfg(feature = "_cubecl")]
+#[derive(Debug, Clone)]
+struct Words {
+    words: Tensor<1, Int>,
+    precision: MomentPrecision,
+    kind: Kind,
+}
+
+impl InFewerBytes {
+    fn precision(&self) -> MomentPrecision {
+        match &self.held {
+            Held::Memory(codes) => codes.precision(),
+            #[cfg(feature = "_cubecl")]
+            Held::Device(words) => words.precision,
+        }
+    }
+
+    fn codes(&self) -> Cow<'_, Codes> {
+        match &self.held {
+            Held::Memory(codes) => Cow::Borrowed(codes),
+            #[cfg(feature = "_cubecl")]
+            Held::Device(Words {
+                words,
+                precision,
+                kind,
+            }) => {
+                let words: Vec<u32> = words.to_data().iter().collect();
+                let length = self.shape.num_elements();
+                Cow::Owned(Codes::from_words(*precision, *kind, &words, length))
+            }
+        }
+    }
+
+    /// Moves them there, if they are elsewhere.
+    fn in_memory(&mut self) -> &mut Codes {
+        #[cfg(feature = "_cubecl")]
+        if let Held::Device(_) = self.held {
+            self.held = Held::Memory(self.codes().into_owned());
+        }
+        match &mut self.held {
+            Held::Memory(codes) => codes,
+            #[cfg(feature = "_cubecl")]
+            Held::Device(_) => unreachable!("they have been moved"),
+        }
+    }
+
+    #[cfg(feature = "_cubecl")]
+    fn on_device(&mut self) -> &mut Words {
+        if let Held::Memory(codes) = &self.held {
+            let words = codes.to_words();
+            let length = words.len();
+            let words = TensorData::new(words, [length]);
+            self.held = Held::Device(Words {
+                words: Tensor::from_data(words, (&self.device, DType::U32)),
+                precision: codes.precision(),
+                kind: codes.kind(),
+            });
+        }
+        match &mut self.held {
+            Held::Device(words) => words,
+            Held::Memory(_) => unreachable!("they have been moved"),
+        }
+    }
+
     fn to_tensor<const D: usize>(&self) -> Tensor<D> {
-        let numbers = TensorData::new(self.codes.decoded(), self.shape.clone());
+        let numbers = TensorData::new(self.codes().decoded(), self.shape.clone());
         Tensor::from_data(numbers, (&self.device, DType::F32))
     }
 }
@@ -55,8 +131,18 @@ impl<const D: usize> Moment<D> {
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         match self {
-            Self::Whole(whole) => Self::Whole(whole.to_device(device)),
+            Self::Whole(mut whole) => {
+                let dtype = whole.dtype();
+                if dtype != DType::F32 && !device.supports_dtype(dtype) {
+                    cast(&mut whole, DType::F32);
+                }
+                Self::Whole(whole.to_device(device))
+            }
             Self::Packed(mut packed) => {
+                #[cfg(feature = "_cubecl")]
+                if let Held::Device(words) = &mut packed.held {
+                    words.words = words.words.clone().to_device(device);
+                }
                 packed.device = device.clone();
                 Self::Packed(packed)
             }
@@ -65,8 +151,8 @@ impl<const D: usize> Moment<D> {
 
     /// Of a record: the codes and the scales.
     pub(crate) fn from_codes(codes: Codes, shape: Shape, device: &Device) -> Self {
-        Self::Packed(Box::new(InMemory {
-            codes,
+        Self::Packed(Box::new(InFewerBytes {
+            held: Held::Memory(codes),
             shape,
             device: device.clone(),
         }))
@@ -80,7 +166,7 @@ impl<const D: usize> Moment<D> {
             Self::Packed(packed) => packed,
         };
         let shape = packed.shape.clone();
-        match &packed.codes {
+        match &*packed.codes() {
             Codes::Bf16(numbers) => {
                 out.push_tensor(prefix, leaf, TensorData::new(numbers.clone(), shape));
             }
@@ -122,7 +208,7 @@ pub(super) fn prepare<const D: usize>(
         return;
     }
     let codes = match kept {
-        Some(Moment::Packed(packed)) if packed.codes.precision() == precision => return,
+        Some(Moment::Packed(packed)) if packed.precision() == precision => return,
         Some(moment) => {
             let numbers = moment.to_tensor().into_data();
             let numbers: Vec<f32> = numbers.iter().collect();
@@ -163,11 +249,44 @@ pub(super) fn packed<'a, const N: usize, const D: usize>(
         return None;
     }
     let codes = moments.each_mut().map(|moment| match moment {
-        Some(Moment::Packed(packed)) => &mut packed.codes,
+        Some(Moment::Packed(packed)) => packed.in_memory(),
         _ => unreachable!("all moments of a parameter are kept in one way"),
     });
     let parts = Parts::of(codes);
     Some(Packed { parts, first: 0 })
+}
+
+/// The same in words on the parameter's device, which leave their places, and how they are kept.
+#[cfg(feature = "_cubecl")]
+pub(super) fn words<const N: usize, const D: usize>(
+    moments: &mut [Kept<D>; N],
+) -> Option<(MomentPrecision, [Tensor<1, Int>; N])> {
+    let precision = match moments.first() {
+        Some(Some(Moment::Packed(packed))) => packed.precision(),
+        _ => return None,
+    };
+    let words = moments.each_mut().map(|moment| match moment {
+        Some(Moment::Packed(packed)) => {
+            let words = &mut packed.on_device().words;
+            let none = Tensor::empty([0], (&words.device(), DType::U32));
+            core::mem::replace(words, none)
+        }
+        _ => unreachable!("all moments of a parameter are kept in one way"),
+    });
+    Some((precision, words))
+}
+
+/// Puts the next ones there.
+#[cfg(feature = "_cubecl")]
+pub(super) fn put_words<const N: usize, const D: usize>(
+    moments: [Kept<D>; N],
+    next: [Tensor<1, Int>; N],
+) {
+    for (moment, next) in moments.into_iter().zip(next) {
+        if let Some(Moment::Packed(packed)) = moment {
+            packed.on_device().words = next;
+        }
+    }
 }
 
 pub(super) fn are_packed<const N: usize, const D: usize>(moments: &[Kept<D>; N]) -> bool {
@@ -191,7 +310,7 @@ pub(super) fn repack<const N: usize, const D: usize>(
     for (moment, next) in moments.into_iter().zip(next) {
         if let Some(Moment::Packed(packed)) = moment {
             let numbers: Vec<f32> = next.into_data().iter().collect();
-            packed.codes.encode(&numbers, time);
+            packed.in_memory().encode(&numbers, time);
         }
     }
 }

@@ -61,8 +61,12 @@ fn fill<E: Copy + Send + Sync>(
         copy[0].write(memory[offset]);
         return;
     };
-    let step = if inner.len() == 1 { ROWS } else { 1 };
-    let size = step * inner.iter().map(|(length, _)| length).product::<usize>();
+    let row = inner.iter().map(|(length, _)| length).product::<usize>();
+    let step = match inner {
+        [_] => ROWS,
+        _ => (ROWS * COLUMNS / row).clamp(1, length),
+    };
+    let size = step * row;
     let blocks = copy.chunks_mut(size).zip((0..length).step_by(step));
     let threads = if count < THREADS_PAY_FROM {
         1
@@ -169,7 +173,7 @@ mod tests {
     #[test]
     fn views_of_all_kinds_come_out_in_order() {
         let memory: Vec<usize> = (0..400_000).collect();
-        let views: [(&[usize], &[isize], usize); 14] = [
+        let views: [(&[usize], &[isize], usize); 17] = [
             (&[], &[], 7),
             (&[0, 5], &[5, 1], 0),
             (&[1, 1], &[9, 9], 3),
@@ -184,6 +188,9 @@ mod tests {
             (&[3, 17, 20], &[340, 1, 17], 0),
             (&[2, 150, 70], &[10_500, 1, 150], 3),
             (&[2, 3, 4, 5], &[1, 2, 30, 6], 10),
+            (&[90_000], &[-3], 299_999),
+            (&[300, 300], &[0, 0], 8),
+            (&[20_000, 3, 3], &[1, 60_000, 20_000], 5),
         ];
         for (shape, strides, offset) in views {
             let actual = contiguous(&memory, shape, strides, offset);

@@ -1,15 +1,15 @@
 //! Moments in bf16 and in 8 bits.
 
+use burn::optim::StateSink;
 use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{DType, Device, TensorData};
 use burn_decay::{
     AdamL2Config, AdamState, AdamWConfig, MomentPrecision, SgdL2Config, SgdState, SgdWConfig,
-    SimpleOptimizer,
 };
 
 use crate::config::panic_message;
 use crate::data::{median, normal};
-use crate::forms::{Form, Optimizer, Run, State, forms, tensor, values};
+use crate::forms::{Form, Optimizer, Run, State, forms, pairs, tensor, values};
 use crate::records::{read, written};
 
 const PRECISIONS: [MomentPrecision; 3] = [
@@ -93,6 +93,13 @@ impl Updates {
         self.run.step(tensor(gradient, [gradient.len()], &device));
         values(&self.run.parameter)
     }
+
+    fn moment_2(&self) -> Vec<f64> {
+        match &self.run.state {
+            Some(State::Adam(state)) => values(&state.moment_2()),
+            _ => panic!("Adam has a state"),
+        }
+    }
 }
 
 /// The root of the mean square of an update's difference from the exact one, over that of the exact
@@ -113,10 +120,7 @@ fn error_of_updates(precision: MomentPrecision, form: &Form, apart: f32) -> [f64
             }
         }
     }
-    let [exact, packed] = [exact, packed].map(|updates| {
-        let state = updates.run.state.expect("Adam has a state").adam();
-        values(&state.moment_2())
-    });
+    let [exact, packed] = [&exact, &packed].map(Updates::moment_2);
     for (exact, packed) in exact.iter().zip(packed) {
         largest = largest.max((exact / packed).sqrt());
     }
@@ -131,7 +135,7 @@ fn updates_are_close_to_the_exact_ones() {
             (MomentPrecision::Bf16, 100.0, 0.03),
             (MomentPrecision::Bits8, 1.0, 0.10),
             (MomentPrecision::Bits8, 10.0, 0.12),
-            (MomentPrecision::Bits8, 100.0, 0.15),
+            (MomentPrecision::Bits8, 100.0, 0.18),
         ] {
             let [error, largest] = error_of_updates(precision, &form, apart);
             println!(
@@ -165,10 +169,7 @@ fn a_second_moment_falls_when_its_gradients_do() {
                 exact.step(&gradient);
                 packed.step(&gradient);
             }
-            let [exact, packed] = [exact, packed].map(|updates| {
-                let state = updates.run.state.expect("Adam has a state").adam();
-                values(&state.moment_2())
-            });
+            let [exact, packed] = [&exact, &packed].map(Updates::moment_2);
             let fallen = exact.iter().zip(packed).step_by(2);
             let ratio = median(
                 fallen
@@ -180,6 +181,83 @@ fn a_second_moment_falls_when_its_gradients_do() {
                 form.name
             );
             assert!((ratio - 1.0).abs() < within, "{ratio}");
+        }
+    }
+}
+
+/// On average a second moment is right, whatever the rhythm of the gradients: its mean over the elements
+/// and over the second half of the run, beside the exact one's.
+#[test]
+fn a_second_moment_is_right_on_average() {
+    type Comes = fn(u64, usize) -> bool;
+    let rhythms: [(&str, Comes); 4] = [
+        ("in every step", |_, _| true),
+        ("in every 3rd", |step, i| {
+            (step + i as u64).is_multiple_of(3)
+        }),
+        ("in every 7th", |step, i| {
+            (step + i as u64).is_multiple_of(7)
+        }),
+        // As a row of an embedding has them.
+        ("in one of 50, at random", |step, i| {
+            normal(step, i as u64 / 32, 1)[0] > 2.054
+        }),
+    ];
+    let form = &forms()[0];
+    for (precision, within) in [
+        (MomentPrecision::Bf16, 0.003),
+        (MomentPrecision::Bits8, 0.015),
+    ] {
+        for (name, comes) in rhythms {
+            let sizes = sizes(1.0, COUNT);
+            let [mut exact, mut packed] = [MomentPrecision::Full, precision]
+                .map(|precision| Updates::new(precision, COUNT, form));
+            let (mut sum, mut count) = (0.0, 0.0);
+            for step in 1..=4000 {
+                let mut gradient = gradient(step, &sizes);
+                for (i, g) in gradient.iter_mut().enumerate() {
+                    if !comes(step, i) {
+                        *g = 0.0;
+                    }
+                }
+                exact.step(&gradient);
+                packed.step(&gradient);
+                if step > 2000 && step.is_multiple_of(100) {
+                    let [exact, packed] = [&exact, &packed].map(Updates::moment_2);
+                    for (exact, packed) in exact.iter().zip(packed) {
+                        if *exact > 0.0 {
+                            (sum, count) = (sum + packed / exact, count + 1.0);
+                        }
+                    }
+                }
+            }
+            let mean = sum / count;
+            println!("{precision:?}, a gradient {name}: {mean:.4}");
+            assert!((mean - 1.0).abs() < within, "{precision:?}, {name}: {mean}");
+        }
+    }
+}
+
+/// One pass and the portable form round alike, but where their arithmetic differs in the last bit.
+#[test]
+fn forms_keep_moments_alike() {
+    for [own, portable] in pairs() {
+        for precision in PACKED {
+            for (optimizer, count) in optimizers(precision)
+                .into_iter()
+                .flat_map(|it| [0, 1, 33, 4096, 4127, 70_001].map(|count| (it.clone(), count)))
+            {
+                let [own, portable] = [&own, &portable].map(|form| {
+                    let of = |step| tensor(&normal(15, step, count), [count], &form.device);
+                    let mut run = Run::new(optimizer.clone(), 1e-3, of(0));
+                    (1..=4).for_each(|step| run.step(of(step)));
+                    values(&run.parameter)
+                });
+                let apart = own.iter().zip(&portable);
+                let apart = apart.filter(|(own, portable)| (*own - *portable).abs() > 1e-6);
+                let apart = apart.count();
+                assert!(apart <= count / 500, "{precision:?}, {count}: {apart}");
+            }
         }
     }
 }
@@ -214,6 +292,13 @@ fn resumed<const D: usize>(run: &Run<D>, device: &Device, optimizer: Optimizer) 
         State::Sgd(state) => read(written(state), device).map(State::Sgd),
     };
     resumed
+}
+
+fn record<const D: usize>(run: &Run<D>) -> StateSink {
+    match run.state.as_ref().expect("it has a state") {
+        State::Adam(state) => written(state),
+        State::Sgd(state) => written(state),
+    }
 }
 
 #[test]
@@ -282,11 +367,8 @@ fn a_checkpoint_goes_on_in_another_precision() {
 }
 
 fn names<const D: usize>(run: &Run<D>) -> Vec<String> {
-    let sink = match run.state.as_ref().expect("it has a state") {
-        State::Adam(state) => written(state),
-        State::Sgd(state) => written(state),
-    };
-    sink.tensors.into_iter().map(|(name, _)| name).collect()
+    let tensors = record(run).tensors.into_iter();
+    tensors.map(|(name, _)| name).collect()
 }
 
 /// Bytes of a record for each parameter, in the parameter's precision.
@@ -296,10 +378,7 @@ fn bytes(optimizer: &Optimizer, dtype: DType) -> f64 {
     let of = |step| tensor(&normal(9, step, LARGE), [LARGE], &device).cast(dtype);
     let mut run = Run::new(optimizer.clone(), 1e-3, of(0));
     run.step(of(1));
-    let sink = match run.state.as_ref().expect("it has a state") {
-        State::Adam(state) => written(state),
-        State::Sgd(state) => written(state),
-    };
+    let sink = record(&run);
     let bytes = |data: &TensorData| data.as_bytes().len();
     let bytes: usize = sink.tensors.iter().map(|(_, data)| bytes(data)).sum();
     bytes as f64 / LARGE as f64
@@ -374,7 +453,7 @@ fn a_damaged_record_is_refused_by_name() {
         ),
         (
             |tensors| tensors.retain(|(name, _)| !name.ends_with("moment_2_codes")),
-            "momentum.moment_2 is missing",
+            "momentum.moment_2_codes is missing",
         ),
         (
             |tensors| replace(tensors, "moment_2_scales", vec![0; COUNT.div_ceil(32)]),
@@ -437,32 +516,40 @@ fn the_clock_of_sgd_is_recorded() {
     );
     let mut burns = written(&state);
     burns.scalars.clear();
-    assert!(read::<SgdState<1>>(burns, &device).is_some());
+    // Recorded again before a step, it still has none.
+    let loaded = read::<SgdState<1>>(burns, &device).expect("it has a velocity");
+    assert!(read::<SgdState<1>>(written(&loaded), &device).is_some());
 }
 
 #[test]
 fn moments_of_gradients_that_overflow_end_as_in_f32() {
-    let device = Device::flex();
-    for precision in PACKED {
-        let mut values_of = normal(14, 0, COUNT);
-        let start = tensor(&values_of, [COUNT], &device);
-        values_of[17] = 1e30;
-        let adam = AdamWConfig::torch()
-            .with_moment_precision(precision)
-            .build();
-        let (mut parameter, mut state) = (start, None);
-        for _ in 0..5 {
-            let gradient = tensor(&values_of, [COUNT], &device);
-            (parameter, state) = adam.step(1e-3, parameter, gradient, state);
-        }
-        let state = state.expect("Adam has a state");
+    for (form, precision) in forms()
+        .iter()
+        .flat_map(|form| PACKED.map(|precision| (form, precision)))
+    {
+        let start = normal(14, 0, COUNT);
+        let mut gradient = start.clone();
+        gradient[17] = 1e30;
+        let of = |values: &[f32]| tensor(values, [COUNT], &form.device);
+        let mut run = Run::new(adamw(precision), 1e-3, of(&start));
+        (0..5).for_each(|_| run.step(of(&gradient)));
+        let state = run.state.expect("Adam has a state").adam();
         assert_eq!(values(&state.moment_2())[17], f64::INFINITY);
-        let parameter = values(&parameter);
+        let parameter = values(&run.parameter);
         assert!(parameter.iter().all(|value| value.is_finite()));
         // The others go on, five steps of 1e-3; in 8 bits its block without their first moments.
-        for (element, most) in [(18, 2.6e-3), (99, 1e-4)] {
-            let moved = (parameter[element] - f64::from(normal(14, 0, COUNT)[element])).abs();
-            assert!((moved - 5e-3).abs() < most, "{moved}");
+        let of_block = if precision == MomentPrecision::Bits8 {
+            2.6e-3
+        } else {
+            1e-4
+        };
+        for (element, most) in [(18, of_block), (99, 1e-4)] {
+            let moved = (parameter[element] - f64::from(start[element])).abs();
+            assert!(
+                (moved - 5e-3).abs() < most,
+                "{} {precision:?}: {moved}",
+                form.name
+            );
         }
     }
 }

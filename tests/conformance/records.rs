@@ -156,7 +156,7 @@ fn what_cannot_be_right_is_refused_by_name() {
         ),
         (
             with(adam(), "moment_1", TensorData::new(vec![1.0f32; 3], [3, 1])),
-            "moment_1 is of rank 2, but the parameter of rank 1",
+            "moment_1 is of rank 2, and should be of rank 1",
         ),
         (
             with(adam(), "moment_1", TensorData::from([1, 2, 3])),
