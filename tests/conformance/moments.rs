@@ -262,6 +262,34 @@ fn forms_keep_moments_alike() {
     }
 }
 
+/// The largest of numbers that are rounded at random is too large, as the documentation says.
+#[test]
+fn the_maximum_of_amsgrad_drifts() {
+    let device = Device::flex();
+    for (precision, expected) in [
+        (MomentPrecision::Bf16, 0.99),
+        (MomentPrecision::Bits8, 0.93),
+    ] {
+        let [exact, packed] = [MomentPrecision::Full, precision].map(|precision| {
+            let adam = AdamWConfig::torch().with_amsgrad(true);
+            let adam = adam.with_moment_precision(precision).build();
+            let of = |step| tensor(&normal(16, step, 4096), [4096], &device);
+            let mut run = Run::new(Optimizer::AdamW(adam), 1e-3, of(0));
+            (1..=8000).for_each(|step| run.step(of(step)));
+            let state = run.state.expect("Adam has a state").adam();
+            values(&state.max_moment_2().expect("AMSGrad keeps it"))
+        });
+        let pairs = exact.iter().zip(packed);
+        let ratio = median(
+            pairs
+                .map(|(exact, packed)| (exact / packed).sqrt())
+                .collect(),
+        );
+        println!("AMSGrad, {precision:?}: step size {ratio:.3} of the exact one");
+        assert!((ratio - expected).abs() < 0.03, "{ratio}");
+    }
+}
+
 /// What an element is rounded with depends on its place and the step alone.
 #[test]
 fn threads_do_not_show() {
