@@ -56,7 +56,7 @@ fn burns(decay: f64) -> burn::optim::AdamW {
 }
 
 /// What peers.py has recorded in a precision: names, and shares.
-fn recorded(precision: &str) -> impl Iterator<Item = (&'static str, Vec<f64>)> {
+fn recorded(precision: &str) -> impl Iterator<Item = picture::Curve> {
     include_str!("peers.csv").lines().filter_map(move |line| {
         let mut cells = line.split(',');
         let (row, name) = (cells.next()?, cells.next()?);

@@ -5,7 +5,10 @@ use plotters::{prelude::*, style::register_font};
 /// Of Okabe and Ito, which colour-blind people tell apart.
 const COLORS: [u32; 6] = [0x0072b2, 0xe69f00, 0xcc79a7, 0x009e73, 0x000000, 0xd55e00];
 
-pub fn draw(panels: &[(&str, Vec<(&str, Vec<f64>)>)]) -> Result<(), Box<dyn std::error::Error>> {
+/// A library's name, and the share of each decay that it delivers.
+pub type Curve = (&'static str, Vec<f64>);
+
+pub fn draw(panels: &[(&str, Vec<Curve>)]) -> Result<(), Box<dyn std::error::Error>> {
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
         .map_err(|_| "the font cannot be read")?;
     let root = BitMapBackend::new("fidelity.png", (1600, 760)).into_drawing_area();

@@ -33,6 +33,7 @@ pub(crate) struct InFewerBytes {
 
 /// Where codes are.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a moment has it in a box")]
 enum Held {
     /// In the memory of the program, whatever the parameter's device.
     Memory(Codes),
