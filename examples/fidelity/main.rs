@@ -66,8 +66,8 @@ fn recorded(precision: &str) -> impl Iterator<Item = picture::Curve> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // In bf16 a small decay shows in the rounding of few weights: it takes many for a mean. (Others
-    // have 32,768 in both.)
+    // In bf16 the rounding of few weights hides a small decay: it takes many for a mean. What is
+    // recorded is of 32,768, so that the noise of stochastic rounding is four times as large.
     let panels = [("f32", DType::F32, 8192), ("bf16", DType::BF16, 524_288)];
     let panels = panels.map(|(precision, dtype, count)| {
         let ours = ("burn-decay", delivered(dtype, count, ours));

@@ -4,7 +4,7 @@ same weights and with the same gradients as main.rs has, to the bit.
     pip install torch==2.15.0 torch-optimi==0.3.3 torchao==0.18.0 numpy==2.4.6
     python examples/fidelity/peers.py
 
-torchao compiles its step: that takes a C++ compiler, and a quarter of an hour on two cores.
+torchao compiles its step: that takes a C++ compiler, and 20 minutes of one core.
 """
 
 import csv

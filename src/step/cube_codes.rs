@@ -132,7 +132,7 @@ fn update<P: Float, S: Size, R: Kernel>(
                     }
                 }
                 let scale = scale_of(largest, signed);
-                next_scales[j] = next_scales[j] | (scale << (u32::cast_from(block) * 8u32));
+                next_scales[j] |= scale << (u32::cast_from(block) * 8u32);
                 for i in 0..BLOCK / 4 {
                     let mut word = 0u32;
                     #[unroll]
@@ -140,7 +140,7 @@ fn update<P: Float, S: Size, R: Kernel>(
                         let i = i * 4 + byte;
                         let random = random + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT);
                         let code = encoded(numbers[i], scale, random, signed);
-                        word = word | (code << comptime!(byte as u32 * 8));
+                        word |= code << comptime!(byte as u32 * 8);
                     }
                     words
                         .index_mut(j)
@@ -154,7 +154,7 @@ fn update<P: Float, S: Size, R: Kernel>(
                         let i = i * 2 + half;
                         let random = random + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT);
                         let narrow = narrowed(numbers[i], random);
-                        word = word | (narrow << comptime!(half as u32 * 16));
+                        word |= narrow << comptime!(half as u32 * 16);
                     }
                     words
                         .index_mut(j)
