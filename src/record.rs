@@ -125,8 +125,8 @@ impl<'a> Record<'a> {
         Some(Recorded::Codes { codes, scales })
     }
 
-    /// As it was recorded: in its precision, or in its codes. Burn's derive reads every tensor into the device's
-    /// default precision: the moments of an f64 parameter would come back rounded to f32.
+    /// As it was recorded: in its precision, or in its codes. Burn's derive reads every tensor into
+    /// the device's default precision: the moments of an f64 parameter would come back rounded to f32.
     pub(crate) fn moment<const D: usize>(
         &self,
         leaf: &str,

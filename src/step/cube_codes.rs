@@ -227,7 +227,9 @@ fn encoded(number: f32, scale: u32, random: u32, #[comptime] signed: bool) -> u3
         // Two's complement.
         code = select(sign == 1u32, (256u32 - code) & 0xffu32, code);
     }
-    let code = select(bits == 0i32, 0u32, code);
+    // A subnormal number's bits are not its logarithm.
+    let zero_below = comptime!(if signed { 1i32 << 23 } else { 1i32 });
+    let code = select(bits < zero_below, 0u32, code);
     select(
         bits < comptime!(INFINITE),
         code,
