@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use crate::MomentPrecision;
 use crate::config::{ConfigError, in_unit_interval, positive};
 use crate::decay::Decay;
-use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Values, check_shape};
-use crate::step::{self, Average, Coefficients, Kind, Master, Moment, Storage};
+use crate::record::{MOMENTUM, ParameterId, Record, Values, check_shape};
+use crate::step::{self, Average, Coefficients, KeptWeights, Kind, Moment, Storage};
 
 /// Adam with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -45,13 +45,13 @@ impl Adam {
             moment_1: m,
             moment_2: v,
             max_moment_2: max_v,
-            master,
+            weights,
             ..
         } = &mut state;
         let storage = Storage {
             moments: self.moment_precision,
             master_weights: self.master_weights,
-            master,
+            weights,
         };
         let parameter = if self.amsgrad {
             step::step(parameter, gradient, [m, v, max_v], storage, &coefficients)
@@ -73,7 +73,7 @@ impl Adam {
 
         Coefficients {
             time,
-            decay: self.decay.at(lr, rank),
+            decay: self.decay.at(lr, time, rank),
             step_size: lr * root_of_bias_correction_2 / bias_correction(self.beta_1),
             rule: step::Adam {
                 average_1: Average::new(self.beta_1),
@@ -109,8 +109,7 @@ pub struct AdamState<const D: usize> {
     moment_1: Option<Moment<D>>,
     moment_2: Option<Moment<D>>,
     max_moment_2: Option<Moment<D>>,
-    /// Of a parameter in half precision. In a box, which is short to move where there is none.
-    master: Option<Box<Master<D>>>,
+    weights: KeptWeights<D>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
@@ -123,7 +122,7 @@ impl<const D: usize> AdamState<D> {
             moment_1: None,
             moment_2: None,
             max_moment_2: None,
-            master: None,
+            weights: KeptWeights::none(),
             parameter_id: None,
         }
     }
@@ -155,7 +154,7 @@ impl<const D: usize> AdamState<D> {
             moment_1: moved(self.moment_1),
             moment_2: moved(self.moment_2),
             max_moment_2: moved(self.max_moment_2),
-            master: self.master.map(|master| master.moved_to(device).into()),
+            weights: self.weights.moved_to(device),
             ..self
         }
     }
@@ -164,9 +163,7 @@ impl<const D: usize> AdamState<D> {
         if let Some(moment_1) = &self.moment_1 {
             check_shape(MOMENT_1, moment_1.shape(), parameter, self.parameter_id);
         }
-        if let Some(master) = &self.master {
-            check_shape(MASTER_WEIGHTS, master.shape(), parameter, self.parameter_id);
-        }
+        self.weights.check_shape(parameter, self.parameter_id);
     }
 }
 
@@ -181,23 +178,21 @@ impl<const D: usize> RecordState for AdamState<D> {
                 moment.record(&prefix, leaf, out);
             }
         }
-        if let Some(master) = &self.master {
-            out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());
-        }
+        self.weights.record(&prefix, out);
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
-        let mut record = Record::new(prefix, source, device);
+        let mut record = Record::new(prefix, MOMENTUM, source, device);
         let time = record.scalar(TIME);
         let [m, v, max_v] = MOMENTS.map(|moment| record.recorded::<D>(moment));
         if time.is_none() && m.is_none() && v.is_none() {
             record.warn_of_fresh_start();
             return None;
         }
-        let master = record.tensor::<D>(MASTER_WEIGHTS);
         let time = record.time(TIME, time);
         let [m, v] = [(MOMENT_1, m), (MOMENT_2, v)].map(|(leaf, data)| record.required(leaf, data));
         let shape = m.shape().clone();
+        let weights = record.weights(Some(&shape));
         let moment = |which: usize, data, allowed| {
             record.moment(MOMENTS[which], Kind::of_index(which), data, &shape, allowed)
         };
@@ -206,7 +201,7 @@ impl<const D: usize> RecordState for AdamState<D> {
             moment_1: Some(moment(0, m, Values::Finite)),
             moment_2: Some(moment(1, v, Values::NotNegative)),
             max_moment_2: max_v.map(|max_v| moment(2, max_v, Values::NotNegative)),
-            master: master.map(|master| record.master(master, &shape).into()),
+            weights,
             parameter_id: record.parameter_id(),
         })
     }

@@ -1,5 +1,6 @@
 use crate::adam::{Adam, AdamState};
 use crate::config::optimizer;
+use crate::decay::{DecaySchedule, DecayTarget};
 use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 
@@ -13,7 +14,7 @@ config! {
     /// ```
     ///
     /// A configuration that Burn's own `AdamConfig` saved loads with the same meaning.
-    pub struct AdamL2Config: adam coupled;
+    pub struct AdamL2Config: adam coupled moments;
 }
 
 /// Adam with the L2 penalty coupled into the gradient.

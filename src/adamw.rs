@@ -1,6 +1,6 @@
 use crate::adam::{Adam, AdamState};
 use crate::config::optimizer;
-use crate::decay::DecayScaling;
+use crate::decay::{DecayScaling, DecaySchedule, DecayTarget};
 use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 
@@ -14,7 +14,7 @@ config! {
     /// ```
     ///
     /// A configuration that Burn's own `AdamWConfig` saved loads with the same meaning.
-    pub struct AdamWConfig: adam decoupled;
+    pub struct AdamWConfig: adam decoupled nearest moments;
 }
 
 /// Adam with decoupled weight decay.

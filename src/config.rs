@@ -21,18 +21,20 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigError {
     field: &'static str,
+    found: &'static str,
     value: f64,
     requirement: &'static str,
 }
 
 impl ConfigError {
     /// The name of the field, as in the configuration or in the type within it that has the field
-    /// (`max_lr`, `dampening`); `lambda` for a penalty's λ.
+    /// (`max_lr`, `dampening`); `lambda` for a penalty's λ, `inner` for the optimizer that
+    /// [`DecayedConfig`](crate::DecayedConfig) wraps.
     pub fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The value that the field held.
+    /// The value that the field held, or by how much an optimizer's update changes with the weight.
     pub fn value(&self) -> f64 {
         self.value
     }
@@ -47,10 +49,11 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             field,
+            found,
             value,
             requirement,
         } = self;
-        write!(f, "{field} must be {requirement}, but is {value}")
+        write!(f, "{field} must be {requirement}, but {found} {value}")
     }
 }
 
@@ -107,9 +110,20 @@ fn require(
     } else {
         Err(ConfigError {
             field,
+            found: "is",
             value,
             requirement,
         })
+    }
+}
+
+/// An optimizer whose update changes with the weight by this much.
+pub(crate) fn depends_on_the_weight(change: f64) -> ConfigError {
+    ConfigError {
+        field: "inner",
+        found: "its update changes by",
+        value: change,
+        requirement: "an optimizer whose update does not depend on the weight, with its own weight decay off",
     }
 }
 

@@ -94,6 +94,7 @@ mod adamw;
 mod clip;
 mod config;
 mod decay;
+mod decayed;
 pub mod guide;
 mod moment_precision;
 mod options;
@@ -112,7 +113,10 @@ pub use adam_l2::{AdamL2, AdamL2Config};
 pub use adamw::{AdamW, AdamWConfig};
 pub use clip::{NonFiniteNorm, clip_grad_norm, try_clip_grad_norm};
 pub use config::ConfigError;
-pub use decay::{DecayScaling, normalized_weight_decay};
+pub use decay::{
+    DecayScaling, DecaySchedule, DecayTarget, Timescale, TrainingLength, normalized_weight_decay,
+};
+pub use decayed::{Decayed, DecayedConfig, DecayedState};
 pub use moment_precision::MomentPrecision;
 pub use penalty::{L1Penalty, L2Penalty};
 pub use schedule::{CosineWarmRestartsLrScheduler, CosineWarmRestartsLrSchedulerConfig};

@@ -6,7 +6,7 @@
 
 use burn::serde::{Deserialize, Deserializer};
 
-/// `config! { /// What it configures. pub struct AdamWConfig: adam decoupled; }`
+/// `config! { /// What it configures. pub struct AdamWConfig: adam decoupled moments; }`
 macro_rules! config {
     ($(#[doc = $doc:literal])* pub struct $config:ident: $($group:ident)+;) => {
         $crate::options::config! { @groups $($group)+ common; $config [$($doc)*] }
@@ -75,6 +75,8 @@ macro_rules! config {
                     coupling: $crate::decay::Coupling::L2 {
                         penalty: self.l2_penalty,
                     },
+                    schedule: self.decay_schedule,
+                    target: self.decay_target,
                     vectors: self.decay_vectors,
                 }
             }
@@ -86,11 +88,16 @@ macro_rules! config {
             /// λ, the coefficient of the decay, in the unit that `decay_scaling` gives it. Not
             /// negative, and finite in f32.
             with_weight_decay => weight_decay: f64 = 1e-4,
+            /// λ₁, the coefficient of the decoupled L1 decay, in the same unit. After the rest of the
+            /// step every magnitude shrinks by δ₁, the same for all weights, and what is smaller
+            /// becomes 0 (or the target of the decay) exactly. With λ it is an elastic net. Not
+            /// negative, and finite in f32.
+            with_l1_decay => l1_decay: f64 = 0.0,
             /// What scales the decay: the learning rate, or the schedule alone. It sets the unit of
             /// λ: what is 1e-2 beside the learning rate is `max_lr` · 1e-2 beside the schedule.
             with_decay_scaling => decay_scaling: DecayScaling = DecayScaling::LearningRate,
-            /// Cautious decay: whether a weight is left undecayed while its update moves it away
-            /// from 0, so that the decay never works against the update. Where the update is 0,
+            /// Cautious decay: whether a weight is left undecayed by λ while its update moves it
+            /// away from 0, so that the decay never works against the update. Where the update is 0,
             /// weights of both signs decay
             /// ([Cautious Weight Decay](https://arxiv.org/abs/2510.12402), algorithm 1).
             with_cautious_weight_decay => cautious_weight_decay: bool = false,
@@ -101,12 +108,42 @@ macro_rules! config {
                 $crate::decay::Decay {
                     coupling: $crate::decay::Coupling::Decoupled {
                         weight_decay: self.weight_decay,
+                        l1_decay: self.l1_decay,
                         scaling: self.decay_scaling,
                         cautious: self.cautious_weight_decay,
+                        stochastic_rounding: self.stochastic_rounding,
                     },
+                    schedule: self.decay_schedule,
+                    target: self.decay_target,
                     vectors: self.decay_vectors,
                 }
             }
+        }
+    };
+
+    (@groups nearest $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @rounding false; $($groups)*; $config $docs $($fields)* }
+    };
+
+    (@groups stochastic $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @rounding true; $($groups)*; $config $docs $($fields)* }
+    };
+
+    (@rounding $default:literal; $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
+            /// Whether a weight that decays is rounded up or down at random, by how near either is,
+            /// and not to the nearest. A decay below half of its last bit then counts, on average,
+            /// also where the updates do not vary: are all of one size, as Lion's, or 0
+            /// ([How a decay gets lost](crate::guide::fidelity#what-one-rounding-cannot-do)). What is
+            /// random is a hash of the step and the element's place, so that a run can be repeated.
+            with_stochastic_rounding => stochastic_rounding: bool = $default,
+        }
+    };
+
+    (@groups moments $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
+        $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
+            /// How the moments, or SGD's velocity, are kept: in full, in bf16, or in 8 bits.
+            with_moment_precision => moment_precision: MomentPrecision = MomentPrecision::Full,
         }
     };
 
@@ -115,12 +152,14 @@ macro_rules! config {
             /// Whether parameters of one dimension or none (biases, the weights of norms) decay, or are
             /// penalized, too.
             with_decay_vectors => decay_vectors: bool = true,
+            /// How λ changes over the steps; λ itself is what the first step has.
+            with_decay_schedule => decay_schedule: DecaySchedule = DecaySchedule::Constant,
+            /// What the weights decay towards: 0, or where training began.
+            with_decay_target => decay_target: DecayTarget = DecayTarget::Zero,
             /// Whether the optimizer keeps what rounding takes from a parameter in f16 or bf16, so
             /// that training goes on as in f32: 2 bytes a parameter in bf16, 4 in f16. Nothing
             /// changes for parameters in f32 and f64.
             with_master_weights => master_weights: bool = true,
-            /// How the moments, or SGD's velocity, are kept: in full, in bf16, or in 8 bits.
-            with_moment_precision => moment_precision: MomentPrecision = MomentPrecision::Full,
             /// Clipping of each parameter's gradient, before anything else is done with it.
             #[serde(alias = "gradient_clipping")]
             with_grad_clipping =>

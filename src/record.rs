@@ -7,13 +7,14 @@ use core::fmt::Display;
 use burn::optim::{StateSource, join_path};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
-use crate::step::{Codes, Kind, Master, Moment, code_leaves};
+use crate::step::{Codes, KeptWeights, Kind, Master, Moment, code_leaves};
 
 /// Burn nests what an optimizer remembers in a field of this name.
 pub(crate) const MOMENTUM: &str = "momentum";
 
 /// What Burn's own optimizers do not keep.
 pub(crate) const MASTER_WEIGHTS: &str = "master_weights";
+pub(crate) const START: &str = "start";
 
 /// What Burn's `ParamId` holds.
 pub(crate) type ParameterId = u64;
@@ -25,6 +26,7 @@ const LARGEST_TIME: u64 = 1 << 53;
 pub(crate) struct Record<'a> {
     /// Burn's prefix is the parameter's id.
     parameter: &'a str,
+    field: &'static str,
     prefix: String,
     source: &'a mut StateSource,
     device: &'a Device,
@@ -57,10 +59,17 @@ impl Recorded {
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn new(parameter: &'a str, source: &'a mut StateSource, device: &'a Device) -> Self {
+    /// What is nested in `field`.
+    pub(crate) fn new(
+        parameter: &'a str,
+        field: &'static str,
+        source: &'a mut StateSource,
+        device: &'a Device,
+    ) -> Self {
         Self {
             parameter,
-            prefix: join_path(parameter, MOMENTUM),
+            field,
+            prefix: join_path(parameter, field),
             source,
             device,
         }
@@ -135,13 +144,7 @@ impl<'a> Record<'a> {
         shape: &Shape,
         allowed: Values,
     ) -> Moment<D> {
-        let found = recorded.shape();
-        if found != shape {
-            self.refuse(
-                leaf,
-                format!("has the shape {found}, but the first {shape}"),
-            );
-        }
+        self.check_shape(leaf, recorded.shape(), shape);
         let moment = match recorded {
             Recorded::Numbers(numbers) => Moment::Whole(self.numbers(leaf, numbers)),
             Recorded::Codes { codes, scales } => {
@@ -151,15 +154,7 @@ impl<'a> Record<'a> {
                 Moment::from_codes(codes, shape.clone(), self.device)
             }
         };
-        let right = |value: &f64| match allowed {
-            Values::Finite => value.is_finite(),
-            Values::NotNegative => *value >= 0.0,
-        };
-        // Of the tensor, and not of the record, whose memory may be at any address.
-        let values = moment.to_tensor().into_data();
-        if let Some(value) = values.iter::<f64>().find(|value| !right(value)) {
-            self.refuse(leaf, format!("holds {value}"));
-        }
+        self.check_values(leaf, &moment.to_tensor(), allowed);
         moment
     }
 
@@ -181,12 +176,30 @@ impl<'a> Record<'a> {
         Tensor::from_data(numbers, (&device, dtype))
     }
 
-    pub(crate) fn master<const D: usize>(&self, data: TensorData, shape: &Shape) -> Master<D> {
-        let found = data.shape();
-        if found != shape {
-            let what = format!("has the shape {found}, but the moments {shape}");
-            self.refuse(MASTER_WEIGHTS, what);
+    /// What it holds of the weights beside the parameter itself, of that shape.
+    pub(crate) fn weights<const D: usize>(&mut self, shape: Option<&Shape>) -> KeptWeights<D> {
+        let master = self.tensor::<D>(MASTER_WEIGHTS);
+        let start = self.tensor::<D>(START);
+        let found = [&master, &start];
+        let first = found.into_iter().flatten().next().map(TensorData::shape);
+        if let Some(first) = shape.or(first) {
+            for (leaf, data) in [MASTER_WEIGHTS, START].into_iter().zip(found) {
+                if let Some(data) = data {
+                    self.check_shape(leaf, data.shape(), first);
+                }
+            }
         }
+        let start = start.map(|start| self.numbers(START, start));
+        if let Some(start) = &start {
+            self.check_values(START, start, Values::Finite);
+        }
+        KeptWeights {
+            master: master.map(|master| self.master(master).into()),
+            start: start.map(Box::new),
+        }
+    }
+
+    fn master<const D: usize>(&self, data: TensorData) -> Master<D> {
         let device = device_with(DType::F32, self.device);
         let dtype = data.dtype();
         Master::recorded(data, &device).unwrap_or_else(|| {
@@ -195,6 +208,27 @@ impl<'a> Record<'a> {
                 format!("is in {dtype:?}, not in f32 or i16"),
             )
         })
+    }
+
+    fn check_shape(&self, leaf: &str, found: &Shape, first: &Shape) {
+        if found != first {
+            self.refuse(
+                leaf,
+                format!("has the shape {found}, but the first {first}"),
+            );
+        }
+    }
+
+    fn check_values<const D: usize>(&self, leaf: &str, tensor: &Tensor<D>, allowed: Values) {
+        let right = |value: &f64| match allowed {
+            Values::Finite => value.is_finite(),
+            Values::NotNegative => *value >= 0.0,
+        };
+        // Of the tensor, and not of the record, whose memory may be at any address.
+        let values = tensor.to_data();
+        if let Some(value) = values.iter::<f64>().find(|value| !right(value)) {
+            self.refuse(leaf, format!("holds {value}"));
+        }
     }
 
     pub(crate) fn warn_of_fresh_start(&self) {
@@ -206,8 +240,8 @@ impl<'a> Record<'a> {
 
     fn refuse(&self, leaf: &str, what: impl Display) -> ! {
         panic!(
-            "the optimizer's record of parameter {}: {MOMENTUM}.{leaf} {what}",
-            self.parameter
+            "the optimizer's record of parameter {}: {}.{leaf} {what}",
+            self.parameter, self.field
         )
     }
 }

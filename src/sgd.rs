@@ -2,13 +2,13 @@
 
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{LearningRate, RecordState, StateSink, StateSource, join_path};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::MomentPrecision;
 use crate::config::{ConfigError, in_unit_interval};
 use crate::decay::Decay;
-use crate::record::{MASTER_WEIGHTS, MOMENTUM, ParameterId, Record, Recorded, Values, check_shape};
-use crate::step::{self, Coefficients, Kind, Master, Moment, Storage};
+use crate::record::{MOMENTUM, ParameterId, Record, Recorded, Values, check_shape};
+use crate::step::{self, Coefficients, KeptWeights, Kind, Moment, Storage};
 
 /// SGD with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -42,19 +42,22 @@ impl Sgd {
         let SgdState {
             time,
             velocity,
-            master,
+            weights,
             ..
         } = &mut state;
+        if self.momentum.is_some() && velocity.is_none() && *time > 1 {
+            log::warn!("SGD has momentum and a state without a velocity, which starts anew");
+        }
         let coefficients = Coefficients {
             time: *time,
-            decay: self.decay.at(lr, D),
+            decay: self.decay.at(lr, *time, D),
             step_size: lr,
             rule: self.rule(velocity.is_none()),
         };
         let storage = Storage {
             moments: self.moment_precision,
             master_weights: self.master_weights,
-            master,
+            weights,
         };
         let parameter = if self.momentum.is_some() {
             step::step(parameter, gradient, [velocity], storage, &coefficients)
@@ -62,17 +65,14 @@ impl Sgd {
             *velocity = None;
             step::step(parameter, gradient, [], storage, &coefficients)
         };
-        let remembers = state.velocity.is_some() || state.master.is_some();
+        let remembers =
+            state.velocity.is_some() || !state.weights.is_none() || self.decay.has_a_clock();
         (parameter, remembers.then_some(state))
     }
 
     /// The velocity starts at the first gradient.
     fn rule(&self, first: bool) -> step::Sgd<f64> {
-        let mut rule = step::Sgd {
-            keep: 0.0,
-            take: 1.0,
-            look_ahead: None,
-        };
+        let mut rule = step::Sgd::PLAIN;
         if let Some(momentum) = &self.momentum {
             if !first {
                 rule.keep = momentum.momentum;
@@ -102,8 +102,7 @@ impl Sgd {
 pub struct SgdState<const D: usize> {
     time: usize,
     velocity: Option<Moment<D>>,
-    /// Of a parameter in half precision. In a box, which is short to move where there is none.
-    master: Option<Box<Master<D>>>,
+    weights: KeptWeights<D>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
@@ -114,7 +113,7 @@ impl<const D: usize> SgdState<D> {
         Self {
             time: 0,
             velocity: None,
-            master: None,
+            weights: KeptWeights::none(),
             parameter_id: None,
         }
     }
@@ -128,7 +127,7 @@ impl<const D: usize> SgdState<D> {
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
             velocity: self.velocity.map(|velocity| velocity.moved_to(device)),
-            master: self.master.map(|master| master.moved_to(device).into()),
+            weights: self.weights.moved_to(device),
             ..self
         }
     }
@@ -137,9 +136,7 @@ impl<const D: usize> SgdState<D> {
         if let Some(velocity) = &self.velocity {
             check_shape(VELOCITY, velocity.shape(), parameter, self.parameter_id);
         }
-        if let Some(master) = &self.master {
-            check_shape(MASTER_WEIGHTS, master.shape(), parameter, self.parameter_id);
-        }
+        self.weights.check_shape(parameter, self.parameter_id);
     }
 }
 
@@ -149,42 +146,36 @@ impl<const D: usize> RecordState for SgdState<D> {
         let prefix = join_path(prefix, MOMENTUM);
         if let Some(velocity) = &self.velocity {
             velocity.record(&prefix, VELOCITY, out);
-            if self.time > 0 {
-                out.push_scalar(&prefix, TIME, self.time.into());
-            }
         }
-        if let Some(master) = &self.master {
-            out.push_tensor(&prefix, MASTER_WEIGHTS, master.to_data());
+        if self.time > 0 {
+            out.push_scalar(&prefix, TIME, self.time.into());
         }
+        self.weights.record(&prefix, out);
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
-        let mut record = Record::new(prefix, source, device);
+        let mut record = Record::new(prefix, MOMENTUM, source, device);
         let velocity = record.recorded::<D>(VELOCITY);
-        let master = record.tensor::<D>(MASTER_WEIGHTS);
-        let Some(shape) = velocity
-            .as_ref()
-            .map(Recorded::shape)
-            .or(master.as_ref().map(TensorData::shape))
-            .cloned()
-        else {
-            // Without momentum there is nothing to record.
+        let weights = record.weights(velocity.as_ref().map(Recorded::shape));
+        let time = record.scalar(TIME);
+        if velocity.is_none() && time.is_none() {
+            // Of another optimizer: without momentum there may be nothing to record.
             if record.holds_anything() {
                 record.warn_of_fresh_start();
             }
-            return None;
-        };
-        let time = record.scalar(TIME);
-        if velocity.is_none() && record.holds_anything() {
-            record.warn_of_fresh_start();
+            if weights.is_none() {
+                return None;
+            }
         }
-        let moment =
-            |velocity| record.moment(VELOCITY, Kind::First, velocity, &shape, Values::Finite);
+        let moment = |velocity: Recorded| {
+            let shape = velocity.shape().clone();
+            record.moment(VELOCITY, Kind::First, velocity, &shape, Values::Finite)
+        };
         Some(Self {
             // Burn's own has no clock.
             time: time.map_or(0, |time| record.time(TIME, Some(time))),
             velocity: velocity.map(moment),
-            master: master.map(|master| record.master(master, &shape).into()),
+            weights,
             parameter_id: record.parameter_id(),
         })
     }

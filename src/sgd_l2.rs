@@ -1,4 +1,5 @@
 use crate::config::optimizer;
+use crate::decay::{DecaySchedule, DecayTarget};
 use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
@@ -18,7 +19,7 @@ config! {
     /// ```
     ///
     /// A configuration that Burn's own `SgdConfig` saved loads with the same meaning.
-    pub struct SgdL2Config: sgd coupled;
+    pub struct SgdL2Config: sgd coupled moments;
 }
 
 /// Stochastic gradient descent with the L2 penalty coupled into the gradient.

@@ -1,5 +1,5 @@
 use crate::config::optimizer;
-use crate::decay::DecayScaling;
+use crate::decay::{DecayScaling, DecaySchedule, DecayTarget};
 use crate::moment_precision::MomentPrecision;
 use crate::options::config;
 use crate::sgd::{Sgd, SgdState};
@@ -18,7 +18,7 @@ config! {
     ///     .with_momentum(Some(momentum.with_nesterov(true)))
     ///     .init();
     /// ```
-    pub struct SgdWConfig: sgd decoupled;
+    pub struct SgdWConfig: sgd decoupled nearest moments;
 }
 
 /// Stochastic gradient descent with decoupled weight decay.

@@ -10,7 +10,7 @@ use num_traits::{Float, NumCast, Zero};
 
 use super::codes::{BLOCK, Blocks, Computed, Parts, Rounding, narrowed, widened};
 use super::threads::{share, threads};
-use super::weights::{Weights, first_mut};
+use super::weights::{Number, Weights, first, first_mut};
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
 
 /// The length from which threads pay: less is done before another thread wakes.
@@ -23,15 +23,32 @@ const CHUNKS: [usize; 2] = [1 << 12, 1 << 16];
 /// What a step is computed in.
 pub(crate) trait Arithmetic: Float + VFma + Default + Computed + Send + Sync {
     const DTYPE: DType;
+
+    /// The power of two that begins its binade, with its sign; 0 of a subnormal number.
+    fn power_of_two(self) -> Self;
+
+    fn of_i32(number: i32) -> Self;
 }
 
-impl Arithmetic for f32 {
-    const DTYPE: DType = DType::F32;
-}
+macro_rules! arithmetic {
+    ($type:ident, $dtype:ident, $fraction:expr) => {
+        impl Arithmetic for $type {
+            const DTYPE: DType = DType::$dtype;
 
-impl Arithmetic for f64 {
-    const DTYPE: DType = DType::F64;
+            #[inline(always)]
+            fn power_of_two(self) -> Self {
+                Self::from_bits(self.to_bits() >> $fraction << $fraction)
+            }
+
+            #[inline(always)]
+            fn of_i32(number: i32) -> Self {
+                number as Self
+            }
+        }
+    };
 }
+arithmetic!(f32, F32, 23);
+arithmetic!(f64, F64, 52);
 
 /// A scalar in the arithmetic's precision.
 #[inline(always)]
@@ -52,17 +69,86 @@ pub(crate) fn multiply_add<T: Arithmetic, const FUSED: bool>(a: T, b: T, c: T) -
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// The ways in which the elements of a part of a parameter decay.
+pub(super) trait Ways<E: Number>: Sized + Send {
+    /// Whether it is δθ alone, which costs nothing for the others.
+    const PLAIN: bool;
+
+    /// Takes the first elements away.
+    fn take(&mut self, length: usize) -> Self;
+
+    /// θ₀
+    fn target(&self, i: usize) -> E::Arithmetic;
+
+    /// What decides about the rounding, where it is random.
+    fn random(&self, i: usize) -> Option<u32>;
+}
+
+struct Plain;
+
+impl<E: Number> Ways<E> for Plain {
+    const PLAIN: bool = true;
+
+    #[inline(always)]
+    fn take(&mut self, _length: usize) -> Self {
+        Plain
+    }
+
+    #[inline(always)]
+    fn target(&self, _i: usize) -> E::Arithmetic {
+        E::Arithmetic::zero()
+    }
+
+    #[inline(always)]
+    fn random(&self, _i: usize) -> Option<u32> {
+        None
+    }
+}
+
+/// All that the coefficients say, towards the start where there is one.
+struct Every<'a, E> {
+    start: Option<&'a [E]>,
+    rounding: Option<Rounding>,
+}
+
+impl<E: Number> Ways<E> for Every<'_, E> {
+    const PLAIN: bool = false;
+
+    #[inline(always)]
+    fn take(&mut self, length: usize) -> Self {
+        let start = self.start.as_mut().map(|start| first(start, length));
+        let rounding = self.rounding;
+        self.rounding = rounding.map(|rounding| rounding.skip(length));
+        Every { start, rounding }
+    }
+
+    #[inline(always)]
+    fn target(&self, i: usize) -> E::Arithmetic {
+        self.start
+            .map_or(E::Arithmetic::zero(), |start| start[i].widen())
+    }
+
+    #[inline(always)]
+    fn random(&self, i: usize) -> Option<u32> {
+        self.rounding.map(|rounding| rounding.at(i))
+    }
+}
+
 /// The moments of a part of a parameter, as they lie in memory.
 pub(super) trait Moments<T: Arithmetic, const N: usize>: Sized + Send {
     /// Takes the first elements away: a multiple of [`BLOCK`], or all that is left.
     fn take(&mut self, length: usize) -> Self;
 
     /// The step, element by element.
-    fn step<W: Weights<Arithmetic = T>, R: Rule<T, N>, const FUSED: bool>(
+    fn step<W, D, R, const FUSED: bool>(
         self,
         weights: W,
+        ways: D,
         coefficients: &Coefficients<T, R>,
-    );
+    ) where
+        W: Weights<Arithmetic = T>,
+        D: Ways<W::Number>,
+        R: Rule<T, N>;
 }
 
 /// One step. On return the new parameter is where the gradient was.
@@ -72,6 +158,7 @@ pub(super) trait Moments<T: Arithmetic, const N: usize>: Sized + Send {
 /// Panics where the slices are not of one length.
 pub(super) fn step<W: Weights, R: super::Rule<N>, const N: usize>(
     weights: W,
+    start: Option<&[W::Number]>,
     moments: impl Moments<W::Arithmetic, N>,
     coefficients: &Coefficients<f64, R>,
 ) {
@@ -86,29 +173,44 @@ pub(super) fn step<W: Weights, R: super::Rule<N>, const N: usize>(
         decay: Decay {
             l2_penalty: round(decay.l2_penalty),
             decoupled: round(decay.decoupled),
+            l1: round(decay.l1),
             cautious: decay.cautious,
+            towards_start: decay.towards_start,
+            stochastic: decay.stochastic,
         },
         step_size: round(*step_size),
         rule: rule.round_to::<W::Arithmetic>(),
     };
-    in_tasks(weights, moments, &coefficients);
+    if decay.l1 > 0.0 || decay.cautious || decay.stochastic || start.is_some() {
+        let rounding = decay.stochastic.then(|| Rounding::new(*time, 0));
+        in_tasks(weights, Every { start, rounding }, moments, &coefficients);
+    } else {
+        in_tasks(weights, Plain, moments, &coefficients);
+    }
 }
 
-fn in_tasks<W: Weights, M: Moments<W::Arithmetic, N>, R: Rule<W::Arithmetic, N>, const N: usize>(
+fn in_tasks<W, D, M, R, const N: usize>(
     mut weights: W,
+    mut ways: D,
     mut moments: M,
     coefficients: &Coefficients<W::Arithmetic, R>,
-) {
-    let update = |(weights, moments)| {
-        AutoArch::new().dispatch(Update::<_, _, _, N> {
+) where
+    W: Weights,
+    D: Ways<W::Number>,
+    M: Moments<W::Arithmetic, N>,
+    R: Rule<W::Arithmetic, N>,
+{
+    let update = |(weights, ways, moments)| {
+        AutoArch::new().dispatch(Update::<_, _, _, _, N> {
             weights,
+            ways,
             moments,
             coefficients,
         })
     };
     let length = weights.length();
     if length < THREADS_PAY_FROM {
-        return update((weights, moments));
+        return update((weights, ways, moments));
     }
     let [least, most] = CHUNKS;
     let threads = threads(length / least);
@@ -116,20 +218,22 @@ fn in_tasks<W: Weights, M: Moments<W::Arithmetic, N>, R: Rule<W::Arithmetic, N>,
         let left = weights.length();
         let chunk = (left / (2 * threads)).clamp(least, most);
         let chunk = chunk.next_multiple_of(BLOCK).min(left);
-        (left > 0).then(|| (weights.take(chunk), moments.take(chunk)))
+        (left > 0).then(|| (weights.take(chunk), ways.take(chunk), moments.take(chunk)))
     });
     share(chunks, threads, update);
 }
 
-struct Update<'a, W: Weights, M, R, const N: usize> {
+struct Update<'a, W: Weights, D, M, R, const N: usize> {
     weights: W,
+    ways: D,
     moments: M,
     coefficients: &'a Coefficients<W::Arithmetic, R>,
 }
 
-impl<W, M, R, const N: usize> WithSimd for Update<'_, W, M, R, N>
+impl<W, D, M, R, const N: usize> WithSimd for Update<'_, W, D, M, R, N>
 where
     W: Weights,
+    D: Ways<W::Number>,
     M: Moments<W::Arithmetic, N>,
     R: Rule<W::Arithmetic, N>,
 {
@@ -139,13 +243,14 @@ where
     fn with_simd<S: Simd>(self) {
         let Self {
             weights,
+            ways,
             moments,
             coefficients,
         } = self;
         if W::Arithmetic::is_accelerated::<S>() {
-            moments.step::<W, R, true>(weights, coefficients);
+            moments.step::<W, D, R, true>(weights, ways, coefficients);
         } else {
-            moments.step::<W, R, false>(weights, coefficients);
+            moments.step::<W, D, R, false>(weights, ways, coefficients);
         }
     }
 }
@@ -159,12 +264,14 @@ trait OneByOne<T, const N: usize> {
 
 /// The step, element by element.
 #[inline(always)]
-fn each<W, M, R, const N: usize, const FUSED: bool>(
+fn each<W, D, M, R, const N: usize, const FUSED: bool>(
     mut weights: W,
+    ways: D,
     mut moments: M,
     coefficients: &Coefficients<W::Arithmetic, R>,
 ) where
     W: Weights,
+    D: Ways<W::Number>,
     M: OneByOne<W::Arithmetic, N>,
     R: Rule<W::Arithmetic, N>,
 {
@@ -175,22 +282,42 @@ fn each<W, M, R, const N: usize, const FUSED: bool>(
         rule,
         ..
     } = *coefficients;
+    // A random integer in units of it is a share of the last place at 1.
+    let unit = round::<W::Arithmetic>(W::EPSILON * 2f64.powi(-32));
     for i in 0..weights.length() {
         let (theta, g) = (weights.parameter(i), weights.gradient(i));
-        let g = multiply_add::<_, FUSED>(decay.l2_penalty, theta, g);
+        let target = ways.target(i);
+        let distance = theta - target;
+        let g = multiply_add::<_, FUSED>(decay.l2_penalty, distance, g);
         let mut moments_i = moments.get(i);
         let direction = rule.of_numbers::<FUSED>(g, &mut moments_i);
 
         // Adam's first moment; SGD's direction is itself what counts.
         let of_sign = if N > 1 { moments_i[0] } else { direction };
-        let spared = decay.cautious && is_against(theta, direction, of_sign);
+        let update = step_size.signum() * direction;
+        let spared = !D::PLAIN && decay.cautious && is_away(distance, update, of_sign);
         let decoupled = if spared {
             Zero::zero()
         } else {
             decay.decoupled
         };
-        let change = multiply_add::<_, FUSED>(step_size, direction, decoupled * theta);
-        weights.put(i, theta - change);
+        let change = multiply_add::<_, FUSED>(step_size, direction, decoupled * distance);
+        let change = match ways.random(i) {
+            Some(random) => {
+                let last_place = theta.power_of_two() * unit;
+                multiply_add::<_, FUSED>(W::Arithmetic::of_i32(random as i32), last_place, change)
+            }
+            None => change,
+        };
+        let left = distance - change;
+        let updated = if D::PLAIN {
+            theta - change
+        } else if left.abs() < decay.l1 {
+            target
+        } else {
+            theta - (change + decay.l1.copysign(left))
+        };
+        weights.put(i, updated);
         moments.put(i, moments_i);
     }
 }
@@ -203,15 +330,21 @@ impl<T: Arithmetic, const N: usize> Moments<T, N> for [&mut [T]; N] {
     }
 
     #[inline(always)]
-    fn step<W: Weights<Arithmetic = T>, R: Rule<T, N>, const FUSED: bool>(
+    fn step<W, D, R, const FUSED: bool>(
         mut self,
         mut weights: W,
+        mut ways: D,
         coefficients: &Coefficients<T, R>,
-    ) {
+    ) where
+        W: Weights<Arithmetic = T>,
+        D: Ways<W::Number>,
+        R: Rule<T, N>,
+    {
         // All of this length, which spares a look at each element's index.
         let length = weights.length();
+        let (weights, ways) = (weights.take(length), ways.take(length));
         let moments = Moments::<T, N>::take(&mut self, length);
-        each::<W, _, R, N, FUSED>(weights.take(length), moments, coefficients);
+        each::<W, D, _, R, N, FUSED>(weights, ways, moments, coefficients);
     }
 }
 
@@ -246,19 +379,30 @@ impl<T: Arithmetic, const N: usize> Moments<T, N> for Packed<'_, N> {
     }
 
     #[inline(always)]
-    fn step<W: Weights<Arithmetic = T>, R: Rule<T, N>, const FUSED: bool>(
+    fn step<W, D, R, const FUSED: bool>(
         self,
         weights: W,
+        ways: D,
         coefficients: &Coefficients<T, R>,
-    ) {
+    ) where
+        W: Weights<Arithmetic = T>,
+        D: Ways<W::Number>,
+        R: Rule<T, N>,
+    {
         let rounding = Rounding::new(coefficients.time, self.first);
         match self.parts {
             Parts::Bf16(halves) => {
                 let halves = Halves { halves, rounding };
-                each::<W, _, R, N, FUSED>(weights, halves, coefficients);
+                each::<W, D, _, R, N, FUSED>(weights, ways, halves, coefficients);
             }
             Parts::Bits8(blocks) => {
-                through_a_window::<W, R, N, FUSED>(weights, blocks, rounding, coefficients);
+                through_a_window::<W, D, R, N, FUSED>(
+                    weights,
+                    ways,
+                    blocks,
+                    rounding,
+                    coefficients,
+                );
             }
         }
     }
@@ -287,13 +431,15 @@ impl<T: Arithmetic, const N: usize> OneByOne<T, N> for Halves<'_, N> {
 
 /// Blocks of codes are decoded into a window, which stays in the innermost cache, and encoded there.
 #[inline(always)]
-fn through_a_window<W, R, const N: usize, const FUSED: bool>(
+fn through_a_window<W, D, R, const N: usize, const FUSED: bool>(
     mut weights: W,
+    mut ways: D,
     mut blocks: [Blocks<'_>; N],
     mut rounding: Rounding,
     coefficients: &Coefficients<W::Arithmetic, R>,
 ) where
     W: Weights,
+    D: Ways<W::Number>,
     R: Rule<W::Arithmetic, N>,
 {
     /// A number of blocks.
@@ -307,7 +453,8 @@ fn through_a_window<W, R, const N: usize, const FUSED: bool>(
             blocks.decode(numbers);
         }
         let lent = numbers.each_mut().map(|numbers| &mut **numbers);
-        each::<W, _, R, N, FUSED>(weights.take(length), lent, coefficients);
+        let (weights, ways) = (weights.take(length), ways.take(length));
+        each::<W, D, _, R, N, FUSED>(weights, ways, lent, coefficients);
         for (blocks, numbers) in here.into_iter().zip(numbers) {
             blocks.encode(numbers, rounding);
         }
@@ -315,10 +462,10 @@ fn through_a_window<W, R, const N: usize, const FUSED: bool>(
     }
 }
 
-/// Whether the update moves the parameter away from 0.
+/// Whether the update moves the parameter away from its target.
 #[inline(always)]
-fn is_against<T: Arithmetic>(theta: T, direction: T, of_sign: T) -> bool {
+fn is_away<T: Arithmetic>(distance: T, update: T, of_sign: T) -> bool {
     let zero = T::zero();
-    let apart = (theta > zero && direction < zero) || (theta < zero && direction > zero);
+    let apart = (distance > zero && update < zero) || (distance < zero && update > zero);
     apart && of_sign.abs() >= round(SMALLEST_MOMENT.into())
 }

@@ -17,6 +17,7 @@ use burn_fusion::custom::{
 };
 use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
+use super::codes::Rounding;
 use super::moments::{put, put_words, take, words};
 use super::{Coefficients, Kept, SMALLEST_MOMENT, cube_codes};
 use crate::MomentPrecision;
@@ -24,6 +25,7 @@ use crate::MomentPrecision;
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
     mut kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
@@ -42,13 +44,25 @@ pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
         ),
     };
     let moments = Moments { precision, moments };
-    let (updated, next) = Cube::step(lower(parameter), lower(gradient), moments, *coefficients);
+    let weights = Weights {
+        parameter: lower(parameter),
+        gradient: lower(gradient),
+        start: start.map(|start| lower(start.clone())),
+    };
+    let (updated, next) = Cube::step(weights, moments, *coefficients);
     if precision == MomentPrecision::Full {
         put(kept, next, lift);
     } else {
         put_words(kept, next.map(Tensor::from_primitive::<Cube>));
     }
     lift(updated)
+}
+
+/// A parameter, its gradient, and what it decays towards where that is not 0.
+struct Weights<T> {
+    parameter: T,
+    gradient: T,
+    start: Option<T>,
 }
 
 /// The moments as they are computed, or words of codes. Of CubeCL's backends both are one type.
@@ -60,8 +74,7 @@ struct Moments<T, const N: usize> {
 /// What Burn's `Cube` can be: the backend of CubeCL's tensors, or the one that fuses its operations.
 trait Step: Backend<IntTensorPrimitive = FloatTensor<Self>> {
     fn step<R: super::Rule<N>, const N: usize>(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
+        weights: Weights<FloatTensor<Self>>,
         moments: Moments<FloatTensor<Self>, N>,
         coefficients: Coefficients<f64, R>,
     ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]);
@@ -70,14 +83,14 @@ trait Step: Backend<IntTensorPrimitive = FloatTensor<Self>> {
 /// Queues the step of the backend within.
 impl<B: FusionBackend + Step> Step for Fusion<B> {
     fn step<R: super::Rule<N>, const N: usize>(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
+        weights: Weights<FloatTensor<Self>>,
         Moments { precision, moments }: Moments<FloatTensor<Self>, N>,
         coefficients: Coefficients<f64, R>,
     ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]) {
-        let client = parameter.client.clone();
-        let parameter = parameter.into_ir();
-        let gradient = gradient.into_ir();
+        let client = weights.parameter.client.clone();
+        let parameter = weights.parameter.into_ir();
+        let gradient = weights.gradient.into_ir();
+        let start = weights.start.map(|start| start.into_ir());
         let moments = moments.map(|moment| moment.into_ir());
         let like = |ir: &TensorIr| {
             TensorIr::uninit(client.create_empty_handle(), ir.shape.clone(), ir.dtype)
@@ -85,7 +98,8 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
         let updated = like(&parameter);
         let next = moments.each_ref().map(like);
 
-        let inputs = [&parameter, &gradient].into_iter().chain(&moments);
+        let inputs = [&parameter, &gradient].into_iter();
+        let inputs = inputs.chain(&start).chain(&moments);
         let outputs = [&updated].into_iter().chain(&next);
         let description = OperationIr::Custom(CustomOpIr {
             id: "burn_decay::step".into(),
@@ -99,10 +113,14 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
                 <B::FusionRuntime as FusionRuntime>::FusionHandle,
             >| {
                 let mut take = |ir| handles.get_float_tensor::<B>(ir);
-                let (parameter, gradient) = (take(&parameter), take(&gradient));
+                let weights = Weights {
+                    parameter: take(&parameter),
+                    gradient: take(&gradient),
+                    start: start.as_ref().map(&mut take),
+                };
                 let moments = moments.each_ref().map(take);
                 let moments = Moments { precision, moments };
-                let (parameter, moments) = B::step(parameter, gradient, moments, coefficients);
+                let (parameter, moments) = B::step(weights, moments, coefficients);
                 handles.register_float_tensor::<B>(&updated, parameter);
                 for (id, moment) in next.iter().zip(moments) {
                     handles.register_float_tensor::<B>(id, moment);
@@ -124,17 +142,17 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
 /// Launches the kernel.
 impl Step for CubeBackend {
     fn step<R: super::Rule<N>, const N: usize>(
-        parameter: CubeTensor,
-        gradient: CubeTensor,
+        weights: Weights<CubeTensor>,
         Moments { precision, moments }: Moments<CubeTensor, N>,
         coefficients: Coefficients<f64, R>,
     ) -> (CubeTensor, [CubeTensor; N]) {
-        if parameter.meta.num_elements() == 0 {
-            return (parameter, moments);
+        if weights.parameter.meta.num_elements() == 0 {
+            return (weights.parameter, moments);
         }
-        let parameter = into_contiguous_aligned(parameter);
+        let parameter = into_contiguous_aligned(weights.parameter);
+        let start = weights.start.map(into_contiguous_aligned);
         // The new parameter takes the place of the gradient, which nobody needs any more.
-        let updated = writable(gradient);
+        let updated = writable(weights.gradient);
         let moments = moments.map(writable);
 
         let arithmetic = super::arithmetic(parameter.dtype);
@@ -149,19 +167,32 @@ impl Step for CubeBackend {
         let decay = DecayScalarsLaunch::new(
             scalar(decay.l2_penalty),
             scalar(decay.decoupled),
+            (decay.l1 > 0.0).then(|| scalar(decay.l1)).into(),
             decay.cautious,
+            decay.towards_start,
+            step_size < 0.0,
+            if decay.stochastic {
+                fraction_bits(parameter.dtype)
+            } else {
+                0
+            },
         );
-        let tensors = || [&parameter, &updated].into_iter().chain(&moments);
+        let rounding = Rounding::new(time, 0).at(0);
+        let tensors = || {
+            let weights = [&parameter, &updated].into_iter();
+            weights.chain(&start).chain(&moments)
+        };
         if precision != MomentPrecision::Full {
             cube_codes::launch::<R::Kernel>(
                 precision,
                 &parameter,
                 &updated,
+                start.as_ref(),
                 &moments,
                 decay,
                 scalar(step_size),
                 rule.scalars(arithmetic),
-                time,
+                rounding,
             );
             return (updated, moments);
         }
@@ -182,6 +213,10 @@ impl Step for CubeBackend {
             vector_size,
             parameter.clone().into_linear_view(),
             updated.clone().into_linear_view(),
+            start
+                .map(|start| start.into_linear_view())
+                .into_iter()
+                .collect(),
             moments
                 .iter()
                 .map(|moment| moment.clone().into_linear_view())
@@ -189,6 +224,7 @@ impl Step for CubeBackend {
             decay,
             scalar(step_size),
             rule.scalars(arithmetic),
+            rounding,
             parts,
             [parameter.dtype, arithmetic].map(dtype_to_elem_type),
         );
@@ -231,10 +267,12 @@ fn vector_size(tensor: &CubeTensor) -> VectorSize {
 fn update<P: Float, A: Float, S: Size, R: Kernel>(
     parameter: LinearView<'_, Vector<P, S>>,
     mut gradient: LinearViewMut<'_, Vector<P, S>>,
+    start: Sequence<LinearView<'static, Vector<P, S>>>,
     mut moments: Sequence<LinearViewMut<'static, Vector<A, S>>>,
     decay: DecayScalars,
     step_size: InputScalar,
     scalars: R::Scalars,
+    rounding: u32,
     #[comptime] parts: usize,
     #[define(P, A)] _dtypes: [ElemType; 2],
 ) {
@@ -245,12 +283,18 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     let count = comptime!(moments.len());
     // All reads come before the first write, so that they are under way together.
     let mut thetas = Sequence::<Vector<A, S>>::new();
+    let mut targets = Sequence::<Vector<A, S>>::new();
     let mut gradients = Sequence::<Vector<A, S>>::new();
     let mut next = Sequence::<Sequence<Vector<A, S>>>::new();
     #[unroll]
     for i in 0..parts {
         let place = ABSOLUTE_POS + i * part;
         thetas.push(Vector::cast_from(parameter.read(place)));
+        if comptime!(start.len() == 1) {
+            targets.push(Vector::cast_from(start.index(0).read(place)));
+        } else {
+            targets.push(Vector::zero());
+        }
         gradients.push(Vector::cast_from(gradient.read(place)));
         let mut here = Sequence::<Vector<A, S>>::new();
         #[unroll]
@@ -263,8 +307,16 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     for i in 0..parts {
         let place = ABSOLUTE_POS + i * part;
         let next = next.index_mut(i);
-        let (theta, g) = (*thetas.index(i), *gradients.index(i));
-        let updated = stepped::<A, S, R>(theta, g, next, &decay, &step_size, &scalars);
+        let updated = stepped::<A, S, R>(
+            *thetas.index(i),
+            *targets.index(i),
+            *gradients.index(i),
+            next,
+            &decay,
+            &step_size,
+            &scalars,
+            random_of(rounding, place * S::value()),
+        );
         gradient.write(place, Vector::cast_from(updated));
         #[unroll]
         for j in 0..count {
@@ -277,15 +329,21 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
 #[cube]
 pub(super) fn stepped<A: Float, S: Size, R: Kernel>(
     theta: Vector<A, S>,
+    target: Vector<A, S>,
     g: Vector<A, S>,
     moments: &mut Sequence<Vector<A, S>>,
     decay: &DecayScalars,
     step_size: &InputScalar,
     scalars: &R::Scalars,
+    random: u32,
 ) -> Vector<A, S> {
-    let g = g + Vector::new(decay.l2_penalty.get::<A>()) * theta;
+    let mut distance = theta;
+    if comptime!(decay.towards_start) {
+        distance = theta - target;
+    }
+    let g = g + Vector::new(decay.l2_penalty.get::<A>()) * distance;
     let direction = R::direction::<A, S>(g, moments, scalars);
-    let mut decayed = Vector::new(decay.decoupled.get::<A>()) * theta;
+    let mut decayed = Vector::new(decay.decoupled.get::<A>()) * distance;
     if comptime!(decay.cautious) {
         let zero = Vector::<A, S>::zero();
         // Adam's first moment; SGD's direction is itself what counts.
@@ -296,24 +354,85 @@ pub(super) fn stepped<A: Float, S: Size, R: Kernel>(
         let counts = of_sign
             .abs()
             .greater_equal(&Vector::new(A::new(SMALLEST_MOMENT)));
-        let down = theta
+        let mut update = direction;
+        if comptime!(decay.ascends) {
+            update = zero - direction;
+        }
+        let down = distance
             .greater_than(&zero)
-            .vec_and(direction.less_than(&zero));
-        let up = theta
+            .vec_and(update.less_than(&zero));
+        let up = distance
             .less_than(&zero)
-            .vec_and(direction.greater_than(&zero));
+            .vec_and(update.greater_than(&zero));
         let spared = down.or(up).vec_and(counts);
         decayed = select_many(spared, zero, decayed);
     }
-    theta - (Vector::new(step_size.get::<A>()) * direction + decayed)
+    let mut change = Vector::new(step_size.get::<A>()) * direction + decayed;
+    if comptime!(decay.random_bits > 0) {
+        change += share_of_the_last_place::<A, S>(theta, random, decay.random_bits);
+    }
+    let mut updated = theta - change;
+    #[comptime]
+    if let ComptimeOption::Some(l1) = &decay.l1 {
+        let l1 = Vector::<A, S>::new(l1.get::<A>());
+        let left = distance - change;
+        let change = change + select_many(left.less_than(&Vector::zero()), -l1, l1);
+        updated = select_many(left.abs().less_than(&l1), target, theta - change);
+    }
+    updated
+}
+
+/// What decides about the rounding of element `i`, as in [`Rounding`].
+#[cube]
+pub(super) fn random_of(rounding: u32, i: usize) -> u32 {
+    rounding + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT)
+}
+
+/// A random share of θ's last place; `random` is the first element's.
+#[cube]
+fn share_of_the_last_place<A: Float, S: Size>(
+    theta: Vector<A, S>,
+    random: u32,
+    #[comptime] fraction_bits: u32,
+) -> Vector<A, S> {
+    let bits = Vector::<u32, S>::reinterpret(Vector::<f32, S>::cast_from(theta));
+    let power_of_two = Vector::<f32, S>::reinterpret(bits & Vector::new(0xff80_0000u32));
+    let mut shares = Vector::<f32, S>::empty();
+    #[unroll]
+    for lane in 0..S::value() {
+        let random = i32::reinterpret(random_of(random, lane));
+        shares.insert(lane, f32::cast_from(random));
+    }
+    let unit = comptime!(0.5f32.powi(fraction_bits as i32 + 32));
+    Vector::cast_from(shares * power_of_two * Vector::new(unit))
+}
+
+/// The bits after the point of numbers that are kept in `dtype`. Those of f64 are below what the
+/// kernel's random shares, in f32, can tell apart.
+fn fraction_bits(dtype: DType) -> u32 {
+    match dtype {
+        DType::F16 => 10,
+        DType::BF16 => 7,
+        DType::F32 => 23,
+        _ => 0,
+    }
 }
 
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct DecayScalars {
     l2_penalty: InputScalar,
     decoupled: InputScalar,
+    l1: ComptimeOption<InputScalar>,
     #[cube(comptime)]
     cautious: bool,
+    #[cube(comptime)]
+    towards_start: bool,
+    /// Whether the step size is negative.
+    #[cube(comptime)]
+    ascends: bool,
+    /// The bits after the point of a parameter that is rounded at random; 0 of another.
+    #[cube(comptime)]
+    random_bits: u32,
 }
 
 /// What a rule's kernel is launched with.

@@ -11,7 +11,7 @@ use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::codes::{BLOCK, Curve, GROUP, INFINITE, Rounding, WORDS};
-use super::cube::{DecayScalars, DecayScalarsLaunch, Kernel, Scalars, stepped};
+use super::cube::{DecayScalars, DecayScalarsLaunch, Kernel, Scalars, random_of, stepped};
 use crate::MomentPrecision;
 
 #[allow(clippy::too_many_arguments, reason = "they are the kernel's")]
@@ -19,17 +19,18 @@ pub(super) fn launch<K: Kernel>(
     precision: MomentPrecision,
     parameter: &CubeTensor,
     updated: &CubeTensor,
+    start: Option<&CubeTensor>,
     moments: &[CubeTensor],
     decay: DecayScalarsLaunch,
     step_size: InputScalar,
     scalars: Scalars<K>,
-    time: usize,
+    rounding: u32,
 ) {
     let client = &parameter.client;
     let groups = parameter.meta.num_elements().div_ceil(GROUP);
     let cube_dim = CubeDim::new(client, groups);
     let cube_count = calculate_cube_count_elemwise(client, groups, cube_dim);
-    let tensors = [parameter, updated].into_iter().chain(moments);
+    let tensors = [parameter, updated].into_iter().chain(start).chain(moments);
     let addresses = tensors.map(CubeTensor::required_address_type).max();
     update::launch::<K>(
         client,
@@ -39,6 +40,10 @@ pub(super) fn launch<K: Kernel>(
         1,
         parameter.clone().into_linear_view(),
         updated.clone().into_linear_view(),
+        start
+            .map(|start| start.clone().into_linear_view())
+            .into_iter()
+            .collect(),
         moments
             .iter()
             .map(|moment| moment.clone().into_linear_view())
@@ -46,7 +51,7 @@ pub(super) fn launch<K: Kernel>(
         decay,
         step_size,
         scalars,
-        Rounding::new(time, 0).at(0),
+        rounding,
         precision == MomentPrecision::Bits8,
         dtype_to_elem_type(parameter.dtype),
     );
@@ -56,6 +61,7 @@ pub(super) fn launch<K: Kernel>(
 fn update<P: Float, S: Size, R: Kernel>(
     parameter: LinearView<'_, Vector<P, S>>,
     mut gradient: LinearViewMut<'_, Vector<P, S>>,
+    start: Sequence<LinearView<'static, Vector<P, S>>>,
     mut words: Sequence<LinearViewMut<'static, u32>>,
     decay: DecayScalars,
     step_size: InputScalar,
@@ -104,8 +110,20 @@ fn update<P: Float, S: Size, R: Kernel>(
                 }
                 let theta = Vector::cast_from(parameter.read(place));
                 let g = Vector::cast_from(gradient.read(place));
-                let updated =
-                    stepped::<f32, S, R>(theta, g, &mut next, &decay, &step_size, &scalars);
+                let mut target = Vector::zero();
+                if comptime!(start.len() == 1) {
+                    target = Vector::cast_from(start.index(0).read(place));
+                }
+                let updated = stepped::<f32, S, R>(
+                    theta,
+                    target,
+                    g,
+                    &mut next,
+                    &decay,
+                    &step_size,
+                    &scalars,
+                    random_of(rounding, place),
+                );
                 gradient.write(place, Vector::cast_from(updated));
                 #[unroll]
                 for j in 0..count {

@@ -11,17 +11,19 @@ use super::{Coefficients, Kept, Master, Rule, cpu, strided};
 /// A step on these weights, made of the gradient's memory. It leaves the new parameter there: nobody
 /// needs the gradient any more.
 macro_rules! step_on {
-    (|$gradient:ident| $weights:expr, $moments:expr, $coefficients:expr) => {{
+    (|$gradient:ident| $weights:expr, $start:expr, $moments:expr, $coefficients:expr) => {{
         let mut updated = contiguous($gradient);
         let mut moments = $moments;
+        let start = $start.map(|start| contiguous(start.clone()));
+        let start = start.as_ref().map(FlexTensor::storage);
         // Memory that someone else still holds is copied here, and only then written to.
         let $gradient = updated.storage_mut();
         if let Some(packed) = packed(&mut moments) {
-            cpu::step($weights, packed, $coefficients);
+            cpu::step($weights, start, packed, $coefficients);
         } else {
             let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
             let slices = next.each_mut().map(FlexTensor::storage_mut);
-            cpu::step($weights, slices, $coefficients);
+            cpu::step($weights, start, slices, $coefficients);
             put(moments, next, Tensor::from_primitive::<Flex>);
         }
         Tensor::from_primitive::<Flex>(updated)
@@ -31,6 +33,7 @@ macro_rules! step_on {
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
     moments: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
@@ -43,6 +46,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
                     parameter,
                     gradient
                 },
+                start,
                 moments,
                 coefficients
             )
@@ -61,6 +65,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
 pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
     moments: [Kept<D>; N],
     master: Option<Master<D>>,
     coefficients: &Coefficients<f64, R>,
@@ -75,6 +80,7 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
                 lower: &mut lower,
                 gradient
             },
+            start,
             moments,
             coefficients
         );
@@ -87,6 +93,7 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
                 master: whole.storage_mut(),
                 gradient
             },
+            start,
             moments,
             coefficients
         );

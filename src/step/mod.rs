@@ -1,12 +1,18 @@
 //! The update rule, in each of its forms, and nothing else.
 //!
-//! In the names of the paper, with `g` the gradient and `θ` the parameter:
+//! In the names of the paper, with `g` the gradient, `θ` the parameter and `θ₀` what it decays
+//! towards, 0 or its start:
 //!
 //! ```text
-//! g  ← g + λθ                     l2_penalty
+//! g  ← g + λ(θ - θ₀)              l2_penalty
 //! d  = the rule's direction       adam.rs, sgd.rs
-//! θ  ← θ - (δθ + α·d)             decay, step_size
+//! c  = δ(θ - θ₀) + α·d            decoupled, step_size
+//! θ  ← θ - c                      where there is no L1 decay
+//! θ  ← θ - (c ± δ₁), or θ₀        l1: with the sign of θ - θ₀ - c, or where that is less than δ₁
 //! ```
+//!
+//! Stochastic rounding adds to c a random share of θ's last place, from minus a half to a half, so that
+//! the nearest number to the sum is one of its two neighbours, by their distances.
 //!
 //! The decay and the update are summed before they meet the parameter, so that the new one is
 //! rounded once: a decay far below the parameter's last bit counts in full, on average, while the
@@ -14,6 +20,7 @@
 
 mod adam;
 mod codes;
+mod kept_weights;
 mod master;
 mod moments;
 mod portable;
@@ -45,6 +52,7 @@ use crate::MomentPrecision;
 
 pub(crate) use adam::{Adam, Average};
 pub(crate) use codes::{Codes, Kind};
+pub(crate) use kept_weights::KeptWeights;
 pub(crate) use master::Master;
 pub(crate) use moments::{Kept, Moment, code_leaves};
 pub(crate) use sgd::Sgd;
@@ -68,8 +76,27 @@ pub(crate) struct Decay<T> {
     pub l2_penalty: T,
     /// δ; zero where the decay is coupled.
     pub decoupled: T,
-    /// Whether δ counts only where the update does not move the parameter away from 0.
+    /// δ₁, which is taken from every magnitude; zero where there is no L1 decay.
+    pub l1: T,
+    /// Whether δ counts only where the update does not move the parameter away from its target.
     pub cautious: bool,
+    /// Whether the target is where the parameter started, and not 0.
+    pub towards_start: bool,
+    /// Whether the new parameter is rounded at random, and not to the nearest.
+    pub stochastic: bool,
+}
+
+impl<T: Default> Decay<T> {
+    pub(crate) fn none() -> Self {
+        Self {
+            l2_penalty: T::default(),
+            decoupled: T::default(),
+            l1: T::default(),
+            cautious: false,
+            towards_start: false,
+            stochastic: false,
+        }
+    }
 }
 
 /// Below it a first moment counts as 0 for cautious decay: it is the smallest that every form on
@@ -88,11 +115,12 @@ impl<R> Coefficients<f64, R> {
         };
         let scalars = [
             ("decay of a step, δ,", self.decay.decoupled),
+            ("L1 decay of a step, δ₁,", self.decay.l1),
             ("size of a step, α,", self.step_size),
         ];
         for (name, value) in scalars {
             assert!(
-                value <= largest.sqrt(),
+                value.abs() <= largest.sqrt(),
                 "the learning rate is too large: the {name} is {value:e}, and overflows in {arithmetic:?}"
             );
         }
@@ -127,11 +155,12 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
 pub(crate) struct Storage<'a, const D: usize> {
     pub moments: MomentPrecision,
     pub master_weights: bool,
-    pub master: &'a mut Option<Box<Master<D>>>,
+    pub weights: &'a mut KeptWeights<D>,
 }
 
 /// One step: the new parameter. Moments that are missing are zero. A parameter in half precision has
-/// master weights, unless they are turned off.
+/// master weights, unless they are turned off. One that decays towards its start starts at the first
+/// step that finds none.
 ///
 /// # Panics
 ///
@@ -146,8 +175,9 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let Storage {
         moments: precision,
         master_weights,
-        master,
+        weights,
     } = storage;
+    let KeptWeights { master, start } = weights;
     let (shape, expected) = (gradient.shape(), parameter.shape());
     assert!(
         shape == expected,
@@ -156,9 +186,17 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let (dtype, device) = (parameter.dtype(), parameter.device());
     check_precision("parameter", dtype, &device);
     check_precision("gradient", gradient.dtype(), &device);
+    let start = if coefficients.decay.towards_start {
+        let start = start.get_or_insert_with(|| parameter.clone().into());
+        cast(start, dtype);
+        Some(&**start)
+    } else {
+        *start = None;
+        None
+    };
     if !master_weights || !is_half(dtype) || expected.num_elements() == 0 {
         *master = None;
-        return without_master(parameter, gradient, moments, precision, coefficients);
+        return without_master(parameter, gradient, start, moments, precision, coefficients);
     }
     #[cfg(feature = "flex")]
     if let DispatchDevice::Flex(_) = device.as_dispatch()
@@ -168,12 +206,12 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         coefficients.check(DType::F32);
         let kept = master.take().map(|master| *master);
         let (updated, next) =
-            flex::step_with_master(parameter, gradient, moments, kept, coefficients);
+            flex::step_with_master(parameter, gradient, start, moments, kept, coefficients);
         *master = Some(next.into());
         return updated;
     }
     let whole = Master::of(master.take().map(|master| *master), &parameter);
-    let updated = without_master(whole, gradient, moments, precision, coefficients);
+    let updated = without_master(whole, gradient, start, moments, precision, coefficients);
     let rounded = master::round(&updated, dtype);
     *master = Some(Master::whole(updated, &rounded).into());
     rounded
@@ -184,6 +222,7 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
 fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     mut parameter: Tensor<D>,
     mut gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
     moments: [Kept<D>; N],
     precision: MomentPrecision,
     coefficients: &Coefficients<f64, R>,
@@ -193,6 +232,14 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     let common = common(own, gradient.dtype());
     cast(&mut parameter, common);
     cast(&mut gradient, common);
+    let cast_start;
+    let start = match start {
+        Some(start) if start.dtype() != common => {
+            cast_start = start.clone().cast(common);
+            Some(&cast_start)
+        }
+        start => start,
+    };
     let moments = prepared(moments, &parameter, precision, coefficients.time);
     coefficients.check(arithmetic(common));
 
@@ -212,7 +259,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         }
         _ => portable::step,
     };
-    let mut updated = form(parameter, gradient, moments, coefficients);
+    let mut updated = form(parameter, gradient, start, moments, coefficients);
     cast(&mut updated, own);
     updated
 }
@@ -231,7 +278,7 @@ fn prepared<'a, const N: usize, const D: usize>(
     moments
 }
 
-fn is_half(dtype: DType) -> bool {
+pub(crate) fn is_half(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16)
 }
 

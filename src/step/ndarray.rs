@@ -8,12 +8,13 @@ use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
 use super::moments::{packed, put, take};
-use super::weights::{Plain, Weights};
+use super::weights::{Number, Plain};
 use super::{Coefficients, Kept, Rule, cpu, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
     moments: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
@@ -24,7 +25,14 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
                 other => unreachable!("{other:?} among tensors of one precision"),
             };
             let parameter = contiguous($parameter.into_shared());
-            in_place(parameter, array(gradient), moments, array, coefficients)
+            in_place(
+                parameter,
+                array(gradient),
+                start,
+                moments,
+                array,
+                coefficients,
+            )
         }};
     }
     match lend(parameter) {
@@ -34,15 +42,16 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     }
 }
 
-fn in_place<E: cpu::Arithmetic, R: Rule<N>, const N: usize, const D: usize>(
+fn in_place<E, R: Rule<N>, const N: usize, const D: usize>(
     parameter: SharedArray<E>,
     mut gradient: SharedArray<E>,
+    start: Option<&Tensor<D>>,
     mut moments: [Kept<D>; N],
     array: impl Fn(Tensor<D>) -> SharedArray<E>,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D>
 where
-    for<'a> Plain<'a, E>: Weights<Arithmetic = E>,
+    E: cpu::Arithmetic + Number<Arithmetic = E>,
     NdArrayTensor: From<SharedArray<E>>,
 {
     // Memory that someone else still holds is copied here, and only then written to.
@@ -51,12 +60,16 @@ where
         parameter: parameter.as_slice().expect(CONTIGUOUS),
         gradient: slice(&mut gradient),
     };
+    let start = start.map(|start| array(start.clone()));
+    let start = start
+        .as_ref()
+        .map(|start| start.as_slice().expect(CONTIGUOUS));
     let lift = |array: SharedArray<E>| Tensor::from_primitive::<NdArray>(array.into());
     if let Some(packed) = packed(&mut moments) {
-        cpu::step(weights, packed, coefficients);
+        cpu::step(weights, start, packed, coefficients);
     } else {
         let mut next = moments.each_mut().map(|moment| array(take(moment)));
-        cpu::step(weights, next.each_mut().map(slice), coefficients);
+        cpu::step(weights, start, next.each_mut().map(slice), coefficients);
         put(moments, next, lift);
     }
     lift(gradient)

@@ -27,6 +27,15 @@ pub(crate) struct Sgd<T> {
     pub look_ahead: Option<T>,
 }
 
+impl Sgd<f64> {
+    /// Without a velocity, or in the step that starts it.
+    pub(crate) const PLAIN: Self = Self {
+        keep: 0.0,
+        take: 1.0,
+        look_ahead: None,
+    };
+}
+
 impl<const N: usize> Rule<N> for Sgd<f64> {
     fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D> {
         let Some(v) = moments.first_mut() else {

@@ -12,6 +12,12 @@ pub(crate) trait Weights: Sized + Send {
     /// What their step is computed in, and what their moments are kept in.
     type Arithmetic: Arithmetic;
 
+    /// The parameter's numbers.
+    type Number: Number<Arithmetic = Self::Arithmetic>;
+
+    /// The distance between the numbers that a step rounds to, at 1.
+    const EPSILON: f64;
+
     fn length(&self) -> usize;
 
     /// Takes the first elements away.
@@ -32,6 +38,9 @@ pub(crate) struct Plain<'a, E> {
 
 impl<E: Number> Weights for Plain<'_, E> {
     type Arithmetic = E::Arithmetic;
+    type Number = E;
+
+    const EPSILON: f64 = E::EPSILON;
 
     fn length(&self) -> usize {
         self.parameter.len()
@@ -72,6 +81,9 @@ pub(crate) struct Split<'a> {
 #[cfg(feature = "flex")]
 impl Weights for Split<'_> {
     type Arithmetic = f32;
+    type Number = bf16;
+
+    const EPSILON: f64 = f32::EPSILON as f64;
 
     fn length(&self) -> usize {
         self.parameter.len()
@@ -112,6 +124,9 @@ pub(crate) struct Mastered<'a> {
 #[cfg(feature = "flex")]
 impl Weights for Mastered<'_> {
     type Arithmetic = f32;
+    type Number = f16;
+
+    const EPSILON: f64 = f32::EPSILON as f64;
 
     fn length(&self) -> usize {
         self.master.len()
@@ -149,6 +164,9 @@ impl Weights for Mastered<'_> {
 pub(crate) trait Number: Copy + Send + Sync {
     type Arithmetic: Arithmetic;
 
+    /// The distance to the next number at 1.
+    const EPSILON: f64;
+
     fn widen(self) -> Self::Arithmetic;
 
     fn narrow(wide: Self::Arithmetic) -> Self;
@@ -158,6 +176,8 @@ macro_rules! native {
     ($($number:ty),*) => {$(
         impl Number for $number {
             type Arithmetic = $number;
+
+            const EPSILON: f64 = <$number>::EPSILON as f64;
 
             #[inline(always)]
             fn widen(self) -> $number {
@@ -175,6 +195,8 @@ native!(f32, f64);
 
 impl Number for bf16 {
     type Arithmetic = f32;
+
+    const EPSILON: f64 = 1.0 / (1 << 7) as f64;
 
     #[inline(always)]
     fn widen(self) -> f32 {
@@ -194,6 +216,8 @@ impl Number for bf16 {
 
 impl Number for f16 {
     type Arithmetic = f32;
+
+    const EPSILON: f64 = 1.0 / (1 << 10) as f64;
 
     #[inline(always)]
     fn widen(self) -> f32 {
@@ -238,7 +262,7 @@ impl Number for f16 {
 const IN_RANGE: &str = "the slices of a step are of one length";
 
 #[inline(always)]
-fn first<'a, E>(slice: &mut &'a [E], length: usize) -> &'a [E] {
+pub(super) fn first<'a, E>(slice: &mut &'a [E], length: usize) -> &'a [E] {
     slice.split_off(..length).expect(IN_RANGE)
 }
 

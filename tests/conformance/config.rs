@@ -3,7 +3,8 @@
 use burn::grad_clipping::GradientClippingConfig;
 use burn::tensor::{DType, Tensor};
 use burn_decay::{
-    AdamL2Config, AdamWConfig, DecayScaling, SgdL2Config, SgdWConfig, SimpleOptimizer,
+    AdamL2Config, AdamWConfig, DecayScaling, DecaySchedule, SgdL2Config, SgdWConfig,
+    SimpleOptimizer,
 };
 
 use crate::forms::{forms, one_pass_forms, tensor, values};
@@ -52,6 +53,25 @@ fn a_field_out_of_range_is_named_with_its_value() {
         (
             w().with_decay_scaling(DecayScaling::Schedule { max_lr: 0.0 }),
             "max_lr must be greater than 0, and normal and finite in f32, but is 0",
+        ),
+        (
+            w().with_decay_scaling(DecayScaling::Corrected { max_lr: f64::NAN }),
+            "max_lr must be greater than 0, and normal and finite in f32, but is NaN",
+        ),
+        (
+            w().with_l1_decay(-1.0),
+            "l1_decay must be at least 0 and finite in f32, but is -1",
+        ),
+        (
+            w().with_decay_schedule(DecaySchedule::Linear {
+                end: -0.1,
+                steps: 9,
+            }),
+            "end must be at least 0 and finite in f32, but is -0.1",
+        ),
+        (
+            w().with_decay_schedule(DecaySchedule::Cosine { end: 0.1, steps: 0 }),
+            "steps must be at least 1, but is 0",
         ),
     ];
     for (config, message) in refused {

@@ -9,7 +9,7 @@ use burn_decay::{AdamL2Config, AdamWConfig};
 
 use crate::data::{distance, noise, to_f32};
 use crate::forms::{devices, tensor, values};
-use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd};
+use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd, Ways};
 
 #[derive(Module, Debug)]
 struct Weights {
@@ -74,8 +74,7 @@ fn settings() -> Vec<Setting> {
             },
             lr: choose(7 * i, &[1e-5, 1e-4, 3e-4, 1e-3, 1e-2]),
             weight_decay: choose(7 * i + 4, &[0.0, 1e-4, 1e-2, 1e-1]),
-            max_lr: None,
-            cautious: false,
+            ways: Ways::default(),
             rule,
         }
     };

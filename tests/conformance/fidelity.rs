@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::data::normal;
 use crate::forms::{Run, forms, tensor, values};
-use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd};
+use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd, Ways};
 
 const COUNT: usize = 8192;
 const STEPS: u64 = 2000;
@@ -24,8 +24,7 @@ fn adamw(lr: f64, weight_decay: f64) -> Setting {
         coupling: Coupling::Decoupled,
         lr,
         weight_decay,
-        max_lr: None,
-        cautious: false,
+        ways: Ways::default(),
         rule: Rule::Adam(Adam {
             beta_1: 0.9,
             beta_2: 0.999,
@@ -109,17 +108,27 @@ fn the_decay_you_set_is_the_decay_you_get() {
     }
 }
 
-/// What one rounding a step cannot give: where a weight's update is 0 in most steps, nothing varies
-/// between them, and a decay below half of its last bit is rounded away, as README says.
+/// What one rounding to the nearest cannot give: where a weight's update is 0 in most steps, nothing
+/// varies between them, and a decay below half of its last bit is rounded away, as README says.
+/// Stochastic rounding delivers it, on average over the weights.
 #[test]
 fn a_weight_that_rarely_has_a_gradient_decays_less() {
     let (lr, weight_decay) = (1e-4, 1e-4);
     let initial = normal(7, 0, COUNT);
-    for (one_in, expected) in [(1, 1.0), (10, 1.0), (100, 0.77), (1000, 0.09)] {
+    for (one_in, expected, stochastic) in [
+        (1, 1.0, false),
+        (10, 1.0, false),
+        (100, 0.77, false),
+        (1000, 0.09, false),
+        (100, 1.0, true),
+        (1000, 1.0, true),
+    ] {
         let device = Device::flex();
         let [without, with] = [0.0, weight_decay].map(|decay| {
             let parameter = tensor(&initial, [COUNT], &device);
-            let mut run = Run::new(adamw(lr, decay).build(), lr, parameter);
+            let mut setting = adamw(lr, decay);
+            setting.ways.stochastic_rounding = stochastic;
+            let mut run = Run::new(setting.build(), lr, parameter);
             for step in 1..=STEPS {
                 let mut gradient = normal(7, step, COUNT);
                 for (i, value) in gradient.iter_mut().enumerate() {
@@ -132,8 +141,19 @@ fn a_weight_that_rarely_has_a_gradient_decays_less() {
             values(&run.parameter)
         });
         let delivered = fidelity(&initial, &without, &with, lr, weight_decay);
-        println!("a gradient in one of {one_in} steps: {delivered:.3}");
+        println!(
+            "a gradient in one of {one_in} steps, {}: {delivered:.3}",
+            rounding(stochastic)
+        );
         assert!((delivered - expected).abs() < 0.01, "{delivered}");
+    }
+}
+
+fn rounding(stochastic: bool) -> &'static str {
+    if stochastic {
+        "rounded stochastically"
+    } else {
+        "rounded to the nearest"
     }
 }
 
@@ -142,10 +162,12 @@ fn a_weight_that_rarely_has_a_gradient_decays_less() {
 fn updates_that_do_not_vary_carry_a_decay_wrongly() {
     let device = Device::flex();
     let initial = normal(8, 0, COUNT);
-    let delivered = |setting: fn(f64, f64) -> Setting, lr: f64, weight_decay: f64, unit: bool| {
+    let delivered = |setting: &dyn Fn(f64, f64) -> Setting, lr, weight_decay, unit, stochastic| {
         let [without, with] = [0.0, weight_decay].map(|decay| {
             let parameter = tensor(&initial, [COUNT], &device);
-            let mut run = Run::new(setting(lr, decay).build(), lr, parameter);
+            let mut setting = setting(lr, decay);
+            setting.ways.stochastic_rounding = stochastic;
+            let mut run = Run::new(setting.build(), lr, parameter);
             for step in 1..=STEPS {
                 let mut gradient = normal(8, step, COUNT);
                 if unit {
@@ -163,16 +185,23 @@ fn updates_that_do_not_vary_carry_a_decay_wrongly() {
         rule: Rule::Sgd(Sgd { momentum: None }),
         ..adamw(lr, weight_decay)
     };
-    for (name, actual, expected) in [
-        ("AdamW 1e-6, 1e-2", delivered(adamw, 1e-6, 1e-2, false), 1.0),
-        ("AdamW 1e-7, 1e-1", delivered(adamw, 1e-7, 1e-1, false), 0.3),
+    for (name, setting, lr, weight_decay, unit, nearest) in [
         (
-            "SgdW ±1 1e-3, 1e-5",
-            delivered(plain_sgdw, 1e-3, 1e-5, true),
-            1.5,
+            "AdamW",
+            &adamw as &dyn Fn(f64, f64) -> Setting,
+            1e-6,
+            1e-2,
+            false,
+            1.0,
         ),
+        ("AdamW", &adamw, 1e-7, 1e-1, false, 0.3),
+        ("SgdW of ±1", &plain_sgdw, 1e-3, 1e-5, true, 1.5),
     ] {
-        println!("{name}: {actual:.3}");
-        assert!((actual - expected).abs() < 0.05, "{name}: {actual}");
+        for (stochastic, expected) in [(false, nearest), (true, 1.0)] {
+            let actual = delivered(setting, lr, weight_decay, unit, stochastic);
+            let rounding = rounding(stochastic);
+            println!("{name}, {lr:.0e}, {weight_decay:.0e}, {rounding}: {actual:.3}");
+            assert!((actual - expected).abs() < 0.05, "{name}: {actual}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod clip;
 mod config;
 mod data;
+mod decayed;
 mod drop_in;
 mod extremes;
 mod fidelity;
@@ -22,3 +23,4 @@ mod theory;
 mod tied;
 mod truth;
 mod undecayed;
+mod ways;

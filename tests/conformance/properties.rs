@@ -7,7 +7,7 @@ use proptest::sample::select;
 
 use crate::data::{noise, to_f32};
 use crate::forms::{Form, Run, State, pairs, tensor, values};
-use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd};
+use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd, Shape, Ways};
 
 /// How a tensor of some shape comes to lie in memory.
 #[derive(Debug, Clone, Copy)]
@@ -94,27 +94,62 @@ fn rules() -> impl Strategy<Value = Rule> {
     prop_oneof![2 => adam, 1 => sgd]
 }
 
+/// Half of them plain.
+fn ways() -> impl Strategy<Value = Ways> {
+    let schedule = (
+        select(vec![Shape::Line, Shape::Cosine]),
+        0.0..1.0f64,
+        1..4usize,
+    );
+    let ways = (
+        prop_oneof![Just(None), schedule.prop_map(Some)],
+        any::<bool>(),
+        prop_oneof![Just(None), (1e-6..1.0f64).prop_map(Some)],
+        any::<bool>(),
+        any::<bool>(),
+        prop_oneof![Just(0.0), 1e-3..1.0f64],
+        any::<bool>(),
+    );
+    let ways = ways.prop_map(
+        |(schedule, towards_start, max_lr, corrected, cautious, l1, stochastic_rounding)| Ways {
+            schedule,
+            towards_start,
+            max_lr,
+            corrected,
+            cautious,
+            l1,
+            stochastic_rounding,
+        },
+    );
+    prop_oneof![Just(Ways::default()), ways]
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let setting = (
         prop_oneof![Just(Coupling::L2), Just(Coupling::Decoupled)],
         prop_oneof![Just(0.0), 1e-6..1e-1f64],
         prop_oneof![Just(0.0), 1e-6..1.0f64],
-        prop_oneof![Just(None), (1e-6..1.0f64).prop_map(Some)],
-        any::<bool>(),
+        ways(),
         rules(),
     );
-    let setting =
-        setting.prop_map(
-            |(coupling, lr, weight_decay, max_lr, cautious, rule)| Setting {
-                coupling,
-                lr,
-                weight_decay,
-                // A decay of more than the whole parameter is no decay.
-                max_lr: max_lr.map(|max_lr: f64| max_lr.max(lr)),
-                cautious: cautious && coupling == Coupling::Decoupled,
-                rule,
+    let setting = setting.prop_map(|(coupling, lr, weight_decay, ways, rule)| Setting {
+        coupling,
+        lr,
+        weight_decay,
+        ways: match coupling {
+            Coupling::L2 => Ways {
+                schedule: ways.schedule,
+                towards_start: ways.towards_start,
+                ..Ways::default()
             },
-        );
+            // A decay of more than the whole parameter is no decay.
+            Coupling::Decoupled => Ways {
+                max_lr: ways.max_lr.map(|max_lr| max_lr.max(lr)),
+                ..ways
+            },
+        },
+        rule,
+    });
     let layouts = [(); 3].map(|()| select(&LAYOUTS[..]));
     let dtypes = vec![DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
     (
@@ -237,10 +272,12 @@ proptest! {
 
             // A parameter of half precision may differ by a bit, and L2 shows it to the moments.
             let setting = &case.setting;
-            let penalty = setting.penalty();
+            let [penalty, decay] = [Setting::penalty, Setting::decay]
+                .map(|of| (1..=2).map(|time| of(setting, time)).fold(0.0, f64::max));
             let parameter = epsilon(case.dtype);
             let arithmetic = parameter.min(epsilon(DType::F32));
-            let gradient = 2f64.powi(case.magnitude) * 3.0 + setting.weight_decay * 4.0;
+            // A start may be as far away as 0.
+            let gradient = 2f64.powi(case.magnitude) * 3.0 + penalty.max(decay) * 8.0;
             let inexact = 16.0 * arithmetic * gradient + 1e-30;
 
             // The parameter is rounded a few times, and may have been larger then than it is in the
@@ -283,8 +320,8 @@ proptest! {
                             let inexact_m = inexact + shown(*tolerance);
                             let inexact_update = inexact_m * (1.0 + m[i].abs() / root);
                             *tolerance += setting.lr * inexact_update / ((1.0 - adam.beta_1) * root);
-                            if setting.cautious && m[i].abs() <= inexact_m {
-                                *tolerance += setting.decay() * 4.0;
+                            if setting.ways.cautious && m[i].abs() <= inexact_m {
+                                *tolerance += decay * 4.0;
                             }
                         }
                     }
@@ -412,8 +449,7 @@ proptest! {
             coupling: Coupling::Decoupled,
             lr: 1e-2,
             weight_decay: 0.1,
-            max_lr: None,
-            cautious: false,
+            ways: Ways::default(),
             rule: Rule::Adam(Adam { beta_1, beta_2, epsilon, amsgrad }),
         };
         let mut reference = Reference::new(&setting, vec![1.0; 4]);

@@ -4,7 +4,8 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{RecordState, StateSink, StateSource};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_decay::{
-    AdamL2Config, AdamState, AdamWConfig, SgdL2Config, SgdState, SgdWConfig, SimpleOptimizer,
+    AdamL2Config, AdamState, AdamWConfig, DecaySchedule, DecayTarget, SgdL2Config, SgdState,
+    SgdWConfig, SimpleOptimizer,
 };
 
 use crate::config::panic_message;
@@ -30,9 +31,26 @@ pub fn read<S: RecordState>(sink: StateSink, device: &Device) -> Option<S> {
 
 fn optimizers() -> Vec<Optimizer> {
     let momentum = Some(MomentumConfig::new());
+    let schedule = DecaySchedule::Cosine {
+        end: 0.9,
+        steps: 30,
+    };
+    let start = DecayTarget::Start;
+    // A clock alone, a start alone, both and moments.
+    let clock = SgdWConfig::new().with_decay_schedule(schedule);
+    let towards = SgdL2Config::new().with_decay_target(start);
+    let both = AdamWConfig::new()
+        .with_weight_decay(0.5)
+        .with_decay_schedule(schedule)
+        .with_decay_target(start)
+        .with_l1_decay(0.1)
+        .with_stochastic_rounding(true);
     let mut all = vec![
         Optimizer::SgdL2(SgdL2Config::new().with_momentum(momentum.clone()).build()),
         Optimizer::SgdW(SgdWConfig::new().with_momentum(momentum).build()),
+        Optimizer::SgdW(clock.build()),
+        Optimizer::SgdL2(towards.with_l2_penalty(0.5).build()),
+        Optimizer::AdamW(both.build()),
     ];
     for amsgrad in [false, true] {
         all.push(Optimizer::AdamL2(
@@ -161,6 +179,14 @@ fn what_cannot_be_right_is_refused_by_name() {
         (
             with(adam(), "moment_1", TensorData::from([1, 2, 3])),
             "moment_1 is in I32, not in floating point",
+        ),
+        (
+            with(adam(), "start", numbers(&[1.0, f32::NAN, 0.0])),
+            "start holds NaN",
+        ),
+        (
+            with(adam(), "start", numbers(&[1.0; 4])),
+            "start has the shape [4], but the first [3]",
         ),
     ];
     for (sink, expected) in cases {

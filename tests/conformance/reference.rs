@@ -1,7 +1,9 @@
 //! The rule in f64, as the papers write it: slow, plain, and apart from the crate's own code.
 
 use burn::optim::momentum::MomentumConfig;
-use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdL2Config, SgdWConfig};
+use burn_decay::{
+    AdamL2Config, AdamWConfig, DecayScaling, DecaySchedule, DecayTarget, SgdL2Config, SgdWConfig,
+};
 use serde::Deserialize;
 
 use crate::forms::Optimizer;
@@ -19,12 +21,32 @@ pub struct Setting {
     pub coupling: Coupling,
     pub lr: f64,
     pub weight_decay: f64,
-    pub max_lr: Option<f64>,
-    /// Of decoupled decay only.
-    #[serde(default)]
-    pub cautious: bool,
+    #[serde(flatten)]
+    pub ways: Ways,
     #[serde(flatten)]
     pub rule: Rule,
+}
+
+/// The options of the decay.
+#[derive(Deserialize, Debug, Clone, Copy, Default)]
+#[serde(default)]
+pub struct Ways {
+    /// The schedule λ goes through: its shape, its last value and its number of steps.
+    pub schedule: Option<(Shape, f64, usize)>,
+    pub towards_start: bool,
+    // Of decoupled decay only.
+    pub max_lr: Option<f64>,
+    /// Whether `max_lr` corrects the decay, and does not only scale it.
+    pub corrected: bool,
+    pub cautious: bool,
+    pub l1: f64,
+    pub stochastic_rounding: bool,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+pub enum Shape {
+    Line,
+    Cosine,
 }
 
 #[derive(Deserialize, Debug, Clone)]
@@ -56,62 +78,115 @@ pub struct Momentum {
 
 impl Setting {
     pub fn build(&self) -> Optimizer {
-        let scaling = match self.max_lr {
+        let Ways {
+            schedule,
+            towards_start,
+            max_lr,
+            corrected,
+            cautious,
+            l1,
+            stochastic_rounding,
+        } = self.ways;
+        let scaling = match max_lr {
+            Some(max_lr) if corrected => DecayScaling::Corrected { max_lr },
             Some(max_lr) => DecayScaling::Schedule { max_lr },
             None => DecayScaling::LearningRate,
         };
+        let schedule = match schedule {
+            None => DecaySchedule::Constant,
+            Some((Shape::Line, end, steps)) => DecaySchedule::Linear { end, steps },
+            Some((Shape::Cosine, end, steps)) => DecaySchedule::Cosine { end, steps },
+        };
+        let target = if towards_start {
+            DecayTarget::Start
+        } else {
+            DecayTarget::Zero
+        };
+        macro_rules! coupled {
+            ($config:expr) => {
+                $config
+                    .with_l2_penalty(self.weight_decay)
+                    .with_decay_schedule(schedule)
+                    .with_decay_target(target)
+            };
+        }
+        macro_rules! decoupled {
+            ($config:expr) => {
+                $config
+                    .with_weight_decay(self.weight_decay)
+                    .with_decay_schedule(schedule)
+                    .with_decay_target(target)
+                    .with_decay_scaling(scaling)
+                    .with_cautious_weight_decay(cautious)
+                    .with_l1_decay(l1)
+                    .with_stochastic_rounding(stochastic_rounding)
+            };
+        }
         match (&self.rule, self.coupling) {
             (Rule::Adam(adam), Coupling::L2) => {
                 let config = AdamL2Config::new()
                     .with_beta_1(adam.beta_1)
                     .with_beta_2(adam.beta_2)
                     .with_epsilon(adam.epsilon)
-                    .with_l2_penalty(self.weight_decay)
                     .with_amsgrad(adam.amsgrad);
-                Optimizer::AdamL2(config.build())
+                Optimizer::AdamL2(coupled!(config).build())
             }
             (Rule::Adam(adam), Coupling::Decoupled) => {
                 let config = AdamWConfig::new()
                     .with_beta_1(adam.beta_1)
                     .with_beta_2(adam.beta_2)
                     .with_epsilon(adam.epsilon)
-                    .with_weight_decay(self.weight_decay)
-                    .with_decay_scaling(scaling)
-                    .with_cautious_weight_decay(self.cautious)
                     .with_amsgrad(adam.amsgrad);
-                Optimizer::AdamW(config.build())
+                Optimizer::AdamW(decoupled!(config).build())
             }
             (Rule::Sgd(sgd), Coupling::L2) => {
-                let config = SgdL2Config::new()
-                    .with_l2_penalty(self.weight_decay)
-                    .with_momentum(sgd.config());
-                Optimizer::SgdL2(config.build())
+                let config = SgdL2Config::new().with_momentum(sgd.config());
+                Optimizer::SgdL2(coupled!(config).build())
             }
             (Rule::Sgd(sgd), Coupling::Decoupled) => {
-                let config = SgdWConfig::new()
-                    .with_weight_decay(self.weight_decay)
-                    .with_decay_scaling(scaling)
-                    .with_cautious_weight_decay(self.cautious)
-                    .with_momentum(sgd.config());
-                Optimizer::SgdW(config.build())
+                let config = SgdWConfig::new().with_momentum(sgd.config());
+                Optimizer::SgdW(decoupled!(config).build())
             }
         }
     }
 
-    /// λ of the coupled penalty.
-    pub fn penalty(&self) -> f64 {
+    /// λ of step `time`, from 1.
+    fn lambda(&self, time: i32) -> f64 {
+        let first = self.weight_decay;
+        let Some((shape, last, steps)) = self.ways.schedule else {
+            return first;
+        };
+        let way = (f64::from(time - 1) / steps as f64).min(1.0);
+        match shape {
+            Shape::Line => first * (1.0 - way) + last * way,
+            Shape::Cosine => {
+                last + (first - last) * (1.0 + (core::f64::consts::PI * way).cos()) / 2.0
+            }
+        }
+    }
+
+    /// λ of the coupled penalty in step `time`.
+    pub fn penalty(&self, time: i32) -> f64 {
         match self.coupling {
-            Coupling::L2 => self.weight_decay,
+            Coupling::L2 => self.lambda(time),
             Coupling::Decoupled => 0.0,
         }
     }
 
-    /// δ
-    pub fn decay(&self) -> f64 {
-        match (self.coupling, self.max_lr) {
-            (Coupling::L2, _) => 0.0,
-            (Coupling::Decoupled, Some(max_lr)) => self.lr / max_lr * self.weight_decay,
-            (Coupling::Decoupled, None) => self.lr * self.weight_decay,
+    /// δ of step `time`.
+    pub fn decay(&self, time: i32) -> f64 {
+        match self.coupling {
+            Coupling::L2 => 0.0,
+            Coupling::Decoupled => self.scaled(self.lambda(time)),
+        }
+    }
+
+    /// By what the decay is multiplied with.
+    fn scaled(&self, lambda: f64) -> f64 {
+        match self.ways.max_lr {
+            Some(max_lr) if self.ways.corrected => self.lr.powi(2) / max_lr * lambda,
+            Some(max_lr) => self.lr / max_lr * lambda,
+            None => self.lr * lambda,
         }
     }
 }
@@ -131,6 +206,7 @@ pub struct Reference {
     setting: Setting,
     time: i32,
     pub parameter: Vec<f64>,
+    start: Vec<f64>,
     /// m, v and v̄ of Adam, or SGD's velocity, for each number.
     averages: Vec<[f64; 3]>,
 }
@@ -141,6 +217,7 @@ impl Reference {
             setting: setting.clone(),
             time: 0,
             averages: vec![[0.0; 3]; parameter.len()],
+            start: parameter.clone(),
             parameter,
         }
     }
@@ -151,7 +228,14 @@ impl Reference {
         let Setting { lr, ref rule, .. } = self.setting;
         for (i, gradient) in gradient.iter().enumerate() {
             let theta = self.parameter[i];
-            let g = gradient + self.setting.penalty() * theta;
+            let Ways {
+                towards_start,
+                cautious,
+                l1,
+                ..
+            } = self.setting.ways;
+            let target = if towards_start { self.start[i] } else { 0.0 };
+            let g = gradient + self.setting.penalty(time) * (theta - target);
 
             let update = match rule {
                 Rule::Adam(adam) => {
@@ -181,9 +265,17 @@ impl Reference {
                     }
                 }
             };
-            let spared = self.setting.cautious && update * theta < 0.0;
-            let decay = if spared { 0.0 } else { self.setting.decay() };
-            self.parameter[i] = theta - decay * theta - lr * update;
+            let spared = cautious && update * (theta - target) < 0.0;
+            let decay = if spared {
+                0.0
+            } else {
+                self.setting.decay(time)
+            };
+            let moved = theta - decay * (theta - target) - lr * update;
+            // The soft threshold.
+            let distance = moved - target;
+            let shrunk = (distance.abs() - self.setting.scaled(l1)).max(0.0);
+            self.parameter[i] = target + distance.signum() * shrunk;
         }
     }
 }

@@ -1,9 +1,7 @@
 //! The schedule with warm restarts, beside PyTorch's.
 
 use burn::optim::lr_scheduler::{LrScheduler, LrSchedulerRecord};
-use burn_decay::{
-    CosineWarmRestartsLrScheduler, CosineWarmRestartsLrSchedulerConfig, normalized_weight_decay,
-};
+use burn_decay::{CosineWarmRestartsLrScheduler, CosineWarmRestartsLrSchedulerConfig};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -135,18 +133,5 @@ fn the_largest_step_counts_on() {
         let rates = [scheduler.step(), scheduler.step()];
         assert_eq!(rates[0], rates[1], "it stays where it is");
         assert!((0.0..=1.0).contains(&rates[0]));
-    }
-}
-
-/// Twice the data, the epochs or half the batch: the root of a half of the decay.
-#[test]
-fn the_normalized_decay_falls_with_the_root_of_the_steps() {
-    let base = normalized_weight_decay(0.05, 128, 50_000, 100);
-    for longer in [
-        normalized_weight_decay(0.05, 64, 50_000, 100),
-        normalized_weight_decay(0.05, 128, 100_000, 100),
-        normalized_weight_decay(0.05, 128, 50_000, 200),
-    ] {
-        assert!((longer / base - 0.5f64.sqrt()).abs() < 1e-12);
     }
 }

@@ -6,8 +6,8 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, SgdConfig};
 use burn_decay::{
-    AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, MomentPrecision,
-    SgdL2Config, SgdWConfig,
+    AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, DecaySchedule,
+    DecayTarget, DecayedConfig, MomentPrecision, SgdL2Config, SgdWConfig,
 };
 use serde_json::{Map, Value};
 
@@ -111,50 +111,50 @@ fn a_file_may_lack_any_field<C: Config + PartialEq>(changed: &C, default: &C, re
 
 #[test]
 fn files_of_other_versions_load_and_misspelt_fields_are_named() {
-    let schedule = DecayScaling::Schedule { max_lr: 3e-4 };
-    let adamw = AdamWConfig::new()
-        .with_beta_1(0.8)
-        .with_beta_2(0.95)
-        .with_epsilon(1e-7)
-        .with_weight_decay(0.03)
-        .with_decay_scaling(schedule)
-        .with_cautious_weight_decay(true)
-        .with_decay_vectors(false)
-        .with_master_weights(false)
-        .with_moment_precision(MomentPrecision::Bf16)
-        .with_amsgrad(true)
-        .with_grad_clipping(clipping());
+    macro_rules! all_options {
+        ($config:expr) => {
+            $config
+                .with_decay_schedule(DecaySchedule::Cosine { end: 0.4, steps: 9 })
+                .with_decay_target(DecayTarget::Start)
+                .with_decay_vectors(false)
+                .with_master_weights(false)
+                .with_grad_clipping(clipping())
+        };
+        (decoupled $config:expr) => {
+            all_options!($config)
+                .with_weight_decay(0.03)
+                .with_l1_decay(0.01)
+                .with_decay_scaling(DecayScaling::Schedule { max_lr: 3e-4 })
+                .with_cautious_weight_decay(true)
+        };
+        (adam $config:expr) => {
+            $config
+                .with_beta_1(0.8)
+                .with_beta_2(0.95)
+                .with_epsilon(1e-7)
+                .with_amsgrad(true)
+                .with_moment_precision(MomentPrecision::Bf16)
+        };
+        (sgd $config:expr) => {
+            $config
+                .with_momentum(Some(MomentumConfig::new()))
+                .with_moment_precision(MomentPrecision::Bf16)
+        };
+    }
+    let adamw = all_options!(decoupled AdamWConfig::new()).with_stochastic_rounding(true);
+    let adamw = all_options!(adam adamw);
     a_file_may_lack_any_field(&adamw, &AdamWConfig::new(), &[]);
-    let adam_l2 = AdamL2Config::new()
-        .with_beta_1(0.8)
-        .with_beta_2(0.95)
-        .with_epsilon(1e-7)
-        .with_l2_penalty(0.03)
-        .with_decay_vectors(false)
-        .with_master_weights(false)
-        .with_moment_precision(MomentPrecision::Bf16)
-        .with_amsgrad(true)
-        .with_grad_clipping(clipping());
+    let adam_l2 = all_options!(AdamL2Config::new()).with_l2_penalty(0.03);
+    let adam_l2 = all_options!(adam adam_l2);
     a_file_may_lack_any_field(&adam_l2, &AdamL2Config::new(), &[]);
-    let momentum = Some(MomentumConfig::new());
-    let sgdw = SgdWConfig::new()
-        .with_weight_decay(0.03)
-        .with_decay_scaling(schedule)
-        .with_cautious_weight_decay(true)
-        .with_decay_vectors(false)
-        .with_master_weights(false)
-        .with_moment_precision(MomentPrecision::Bf16)
-        .with_momentum(momentum.clone())
-        .with_grad_clipping(clipping());
+    let sgdw = all_options!(decoupled SgdWConfig::new()).with_stochastic_rounding(true);
+    let sgdw = all_options!(sgd sgdw);
     a_file_may_lack_any_field(&sgdw, &SgdWConfig::new(), &[]);
-    let sgd_l2 = SgdL2Config::new()
-        .with_l2_penalty(0.03)
-        .with_decay_vectors(false)
-        .with_master_weights(false)
-        .with_moment_precision(MomentPrecision::Bf16)
-        .with_momentum(momentum)
-        .with_grad_clipping(clipping());
+    let sgd_l2 = all_options!(SgdL2Config::new()).with_l2_penalty(0.03);
+    let sgd_l2 = all_options!(sgd sgd_l2);
     a_file_may_lack_any_field(&sgd_l2, &SgdL2Config::new(), &[]);
+    let decayed = all_options!(decoupled DecayedConfig::new()).with_stochastic_rounding(false);
+    a_file_may_lack_any_field(&decayed, &DecayedConfig::new(), &[]);
 
     let new = CosineWarmRestartsLrSchedulerConfig::new;
     let restarts = new(0.1, 7)

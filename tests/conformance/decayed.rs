@@ -1,0 +1,258 @@
+//! Burn's other optimizers with a decay of ours.
+
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{
+    AdaGradConfig, AdafactorConfig, AdanConfig, LambConfig, LionConfig, ModuleOptimizer,
+    MuonConfig, Optimizer, RmsPropConfig,
+};
+use burn::tensor::{Device, Tensor};
+use burn_decay::{Decayed, DecayedConfig, DecayedState};
+
+use crate::data::{noise, normal, to_f32};
+use crate::forms::{forms, tensor, values};
+use crate::records::{read, written};
+
+/// Calls `$check($name, optimizer, …)` on each that has no decay of its own turned on.
+macro_rules! of_each_inner {
+    ($check:ident $(, $argument:expr)*) => {
+        $check("Lion", LionConfig::new().build() $(, $argument)*);
+        $check("Muon", MuonConfig::new().build() $(, $argument)*);
+        $check("RMSProp", RmsPropConfig::new().build() $(, $argument)*);
+        $check("AdaGrad", AdaGradConfig::new().build() $(, $argument)*);
+        $check("Adan", AdanConfig::new().build() $(, $argument)*);
+    };
+}
+
+const SHAPE: [usize; 2] = [8, 64];
+const COUNT: usize = SHAPE[0] * SHAPE[1];
+
+fn numbers(step: u64, device: &Device) -> Tensor<2> {
+    tensor(&to_f32(&noise(9, step, COUNT)), SHAPE, device)
+}
+
+struct Run<O: Optimizer> {
+    optimizer: O,
+    lr: f64,
+    parameter: Tensor<2>,
+    state: Option<O::State<2>>,
+}
+
+impl<O: Optimizer> Run<O> {
+    fn new(optimizer: O, lr: f64, parameter: Tensor<2>) -> Self {
+        Self {
+            optimizer,
+            lr,
+            parameter,
+            state: None,
+        }
+    }
+
+    fn step(&mut self, gradient: Tensor<2>) {
+        let state = self.state.take();
+        (self.parameter, self.state) =
+            self.optimizer
+                .step(self.lr, self.parameter.clone(), gradient, state);
+    }
+}
+
+#[test]
+fn without_decay_the_step_is_burns_own_to_the_bit() {
+    fn check<O: Optimizer>(name: &str, inner: O) {
+        for form in forms() {
+            let undecayed = DecayedConfig::new().with_weight_decay(0.0);
+            let start = numbers(0, &form.device);
+            let mut ours = Run::new(undecayed.build(inner.clone()), 1e-2, start.clone());
+            let mut burns = Run::new(inner.clone(), 1e-2, start);
+            for step in 1..=50 {
+                ours.step(numbers(step, &form.device));
+                burns.step(numbers(step, &form.device));
+            }
+            let [ours, burns] =
+                [ours.parameter, burns.parameter].map(|parameter| values(&parameter));
+            // A GPU may contract Burn's multiplication and subtraction into one rounding.
+            if form.name == "wgpu" {
+                let apart = ours.iter().zip(&burns).map(|(a, b)| (a - b).abs());
+                assert!(apart.fold(0.0, f64::max) < 1e-4, "{name} on {}", form.name);
+            } else {
+                assert_eq!(ours, burns, "{name} on {}", form.name);
+            }
+        }
+    }
+    of_each_inner!(check);
+}
+
+/// Burn's RMSProp and AdaGrad have only the penalty in the gradient.
+#[test]
+fn a_large_decay_is_burns_own_where_burn_decouples_it() {
+    fn check<O: Optimizer>(name: &str, undecayed: O, burns_own: O) {
+        for form in forms() {
+            let decay = DecayedConfig::new().with_weight_decay(0.5);
+            let start = numbers(0, &form.device);
+            let mut ours = Run::new(decay.build(undecayed.clone()), 1e-2, start.clone());
+            let mut burns = Run::new(burns_own.clone(), 1e-2, start);
+            for step in 1..=50 {
+                ours.step(numbers(step, &form.device));
+                burns.step(numbers(step, &form.device));
+            }
+            let [ours, burns] =
+                [ours.parameter, burns.parameter].map(|parameter| values(&parameter));
+            for (ours, burns) in ours.iter().zip(&burns) {
+                assert!((ours - burns).abs() < 1e-5, "{name}: {ours}, {burns}");
+            }
+        }
+    }
+    let lion = LionConfig::new();
+    check("Lion", lion.build(), lion.with_weight_decay(0.5).build());
+    let muon = MuonConfig::new();
+    let penalty = Some(WeightDecayConfig::new(0.5));
+    check(
+        "Muon",
+        muon.build(),
+        muon.with_weight_decay(penalty).build(),
+    );
+    let adan = AdanConfig::new().with_no_prox(true);
+    check("Adan", adan.build(), adan.with_weight_decay(0.5).build());
+}
+
+/// The share of the decay that arrives, as in fidelity.rs. Burn's own, for those that have one, beside it.
+#[test]
+fn the_decay_you_set_is_the_decay_you_get() {
+    const SHAPE: [usize; 2] = [16, 256];
+    const STEPS: u64 = 2000;
+
+    fn delivered<O: Optimizer>(pair: [O; 2], lr: f64, weight_decay: f64) -> f64 {
+        let device = Device::flex();
+        let count = SHAPE[0] * SHAPE[1];
+        let numbers = |step: u64| tensor(&normal(12, step, count), SHAPE, &device);
+        let [without, with] = pair.map(|optimizer| {
+            let mut run = Run::new(optimizer, lr, numbers(0));
+            for step in 1..=STEPS {
+                run.step(numbers(step));
+            }
+            values(&run.parameter)
+        });
+        let initial = values(&numbers(0));
+        let square: f64 = initial.iter().map(|theta| theta * theta).sum();
+        let lost = initial.iter().zip(without).zip(with);
+        let lost: f64 = lost
+            .map(|((theta, without), with)| (without - with) * theta)
+            .sum();
+        lost / square / (1.0 - (1.0 - lr * weight_decay).powi(STEPS as i32))
+    }
+    fn check<O: Optimizer>(name: &str, inner: O, burns_own: impl Fn(f64) -> Option<O>) {
+        for (lr, weight_decay, lost) in [(1e-4, 1e-4, 0.0), (5e-6, 1e-2, 1.72)] {
+            let ours = [0.0, weight_decay].map(|weight_decay| {
+                DecayedConfig::new()
+                    .with_weight_decay(weight_decay)
+                    .build(inner.clone())
+            });
+            let ours = delivered(ours, lr, weight_decay);
+            let burns = burns_own(weight_decay)
+                .map(|burns| delivered([inner.clone(), burns], lr, weight_decay));
+            println!("{name}: lr {lr:.0e}, λ {weight_decay:.0e}: {ours:.3}, Burn's {burns:.3?}");
+            assert!((ours - 1.0).abs() < 0.02, "{name}: {ours}");
+            if let Some(burns) = burns {
+                assert!((burns - lost).abs() < 0.02, "{name}: Burn's {burns}");
+            }
+        }
+    }
+    check("Lion", LionConfig::new().build(), |decay| {
+        Some(LionConfig::new().with_weight_decay(decay as f32).build())
+    });
+    check("Muon", MuonConfig::new().build(), |decay| {
+        let decay = Some(WeightDecayConfig::new(decay as f32));
+        Some(MuonConfig::new().with_weight_decay(decay).build())
+    });
+    check("RMSProp", RmsPropConfig::new().build(), |_| None);
+    check("AdaGrad", AdaGradConfig::new().build(), |_| None);
+    let adan = AdanConfig::new().with_no_prox(true);
+    check("Adan", adan.build(), |decay| {
+        Some(adan.clone().with_weight_decay(decay as f32).build())
+    });
+}
+
+#[test]
+fn checkpoints_go_both_ways_and_resume_to_the_bit() {
+    fn check<O: Optimizer>(name: &str, inner: O) {
+        let device = Device::flex();
+        let config = DecayedConfig::new()
+            .with_weight_decay(0.1)
+            .with_decay_target(burn_decay::DecayTarget::Start)
+            .with_decay_schedule(burn_decay::DecaySchedule::Linear {
+                end: 0.5,
+                steps: 15,
+            });
+        let decayed = || config.build(inner.clone());
+        let mut run = Run::new(decayed(), 1e-2, numbers(0, &device));
+        for step in 1..=10 {
+            run.step(numbers(step, &device));
+        }
+        let state = run.state.clone().expect("it has a state");
+
+        let mut resumed = Run::new(decayed(), 1e-2, run.parameter.clone());
+        resumed.state = read(written(&state), &device);
+        let read_state: &DecayedState<_, 2> = resumed.state.as_ref().expect("it was written");
+        assert_eq!(read_state.time(), 10);
+
+        // What the inner one reads of it, and what it wrote itself.
+        let mut inner_alone = Run::new(inner.clone(), 1e-2, run.parameter.clone());
+        inner_alone.state = read(written(&state), &device);
+        assert!(inner_alone.state.is_some(), "{name}");
+        let plain = DecayedConfig::new().with_weight_decay(0.0);
+        let mut from_inner = Run::new(plain.build(inner.clone()), 1e-2, run.parameter.clone());
+        let inner_state = inner_alone.state.as_ref().expect("it was read");
+        from_inner.state = read(written(inner_state), &device);
+        assert!(from_inner.state.is_some(), "{name}");
+
+        for step in 11..=20 {
+            let gradient = numbers(step, &device);
+            run.step(gradient.clone());
+            resumed.step(gradient.clone());
+            inner_alone.step(gradient.clone());
+            from_inner.step(gradient);
+        }
+        assert_eq!(
+            run.parameter.to_data(),
+            resumed.parameter.to_data(),
+            "{name}"
+        );
+        assert_eq!(
+            inner_alone.parameter.to_data(),
+            from_inner.parameter.to_data(),
+            "{name}"
+        );
+        assert_ne!(
+            run.parameter.to_data(),
+            inner_alone.parameter.to_data(),
+            "{name}"
+        );
+    }
+    of_each_inner!(check);
+}
+
+#[test]
+fn an_optimizer_whose_update_depends_on_the_weight_is_refused() {
+    fn refused<O: Optimizer>(inner: O) {
+        let error = DecayedConfig::new()
+            .try_build(inner)
+            .err()
+            .expect("it is refused");
+        assert_eq!(error.field(), "inner");
+        assert!(error.value() > 0.0, "{error}");
+        assert!(
+            error.to_string().contains("does not depend on the weight"),
+            "{error}"
+        );
+    }
+    refused(LambConfig::new().build());
+    refused(AdafactorConfig::new().build());
+    refused(LionConfig::new().with_weight_decay(1e-4).build());
+    refused(AdanConfig::new().with_weight_decay(1e-4).build());
+    let penalty = Some(WeightDecayConfig::new(1e-3));
+    refused(MuonConfig::new().with_weight_decay(penalty.clone()).build());
+    refused(AdaGradConfig::new().with_weight_decay(penalty).build());
+    let adafactor = AdafactorConfig::new().with_scale_parameter(false);
+    let accepted: Result<Decayed<_>, _> = DecayedConfig::new().try_build(adafactor.build());
+    assert!(accepted.is_ok());
+    let _: ModuleOptimizer = DecayedConfig::new().init(adafactor.build());
+}
