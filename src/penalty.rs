@@ -1,10 +1,15 @@
+use core::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use burn::module::{Module, Param, ParamGroup};
 use burn::tensor::Tensor;
 
 use crate::config::{ConfigError, not_negative};
 use crate::parameters::{Counted, Place, Sum, Visit, in_full_precision, walk};
 
-/// The L2 penalty as a term of the loss: `λ/2 · Σw²`.
+/// The L2 penalty as a term of the loss: `λ/2 · Σw²`, or `λ/2 · Σ(w - w₀)²` with
+/// [`towards`](Self::towards).
 ///
 /// Its gradient is λw, which [`SgdL2`](crate::SgdL2) and [`AdamL2`](crate::AdamL2) add by
 /// themselves, without a forward and a backward pass over the parameters: prefer them, unless the
@@ -31,7 +36,8 @@ use crate::parameters::{Counted, Place, Sum, Visit, in_full_precision, walk};
 #[must_use]
 pub struct L2Penalty(Penalty);
 
-/// The L1 penalty as a term of the loss: `λ · Σ|w|`.
+/// The L1 penalty as a term of the loss: `λ · Σ|w|`, or `λ · Σ|w - w₀|` with
+/// [`towards`](Self::towards).
 ///
 /// It pulls every weight towards 0 by the same amount, and so makes many of them 0 or nearly so.
 /// At 0 its gradient counts as 0. What counts as a weight is told as for [`L2Penalty`], and an
@@ -82,6 +88,19 @@ macro_rules! penalty {
                 self
             }
 
+            /// Penalizes the distance from the weights of `start`, in place of that from 0: for
+            /// fine-tuning, towards a clone of what was loaded
+            /// ([L2-SP](https://arxiv.org/abs/1802.01483), equation 2).
+            ///
+            /// Parameters are matched by their paths in the module. One that `start` has not, as
+            /// that of a new head, is penalized towards 0. `start` is kept as it is now.
+            pub fn towards<M: Module>(mut self, start: &M) -> Self {
+                let mut starts = Starts::default();
+                walk(start, &mut starts);
+                self.0.start = Arc::new(starts);
+                self
+            }
+
             /// Counts the parameters of `group` only.
             pub fn with_group(mut self, group: ParamGroup) -> Self {
                 self.0.group = group;
@@ -92,6 +111,10 @@ macro_rules! penalty {
             /// there are parameters in f64, on the device of the first that counts. Where none
             /// does it is 0, on the module's device, or for a module without parameters on the
             /// default device.
+            ///
+            /// # Panics
+            ///
+            /// Panics where a parameter and its start are of different shapes.
             pub fn of<M: Module>(&self, module: &M) -> Tensor<1> {
                 let sum = self.0.sum(module, $of_tensor);
                 sum.or_zero(module) * self.0.lambda
@@ -99,6 +122,10 @@ macro_rules! penalty {
 
             /// The loss with the penalty for the parameters of `module` added to it, on the loss's
             /// device and in its precision. Where no parameter counts it is the loss as it was.
+            ///
+            /// # Panics
+            ///
+            /// Panics as [`of`](Self::of).
             pub fn add_to<M: Module>(&self, loss: Tensor<1>, module: &M) -> Tensor<1> {
                 let Some(sum) = self.0.sum(module, $of_tensor).get() else {
                     return loss;
@@ -119,6 +146,40 @@ struct Penalty {
     lambda: f64,
     vectors: bool,
     group: ParamGroup,
+    start: Arc<Starts>,
+}
+
+/// The weights that are penalized towards, by path: tensors of any rank.
+#[derive(Debug, Default)]
+struct Starts(HashMap<String, Box<dyn Any + Send + Sync>>);
+
+impl Visit for Starts {
+    fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
+        let start = parameter.val().detach();
+        self.0.insert(place.path(), Box::new(start));
+    }
+}
+
+impl Starts {
+    /// How far the parameter is from its start, or from 0.
+    fn distance<const D: usize>(&self, place: &Place, weight: Tensor<D>) -> Tensor<D> {
+        let weight = in_full_precision(weight);
+        if self.0.is_empty() {
+            return weight;
+        }
+        let Some(start) = self.0.get(&place.path()) else {
+            return weight;
+        };
+        let shape = weight.shape();
+        let start = start.downcast_ref::<Tensor<D>>();
+        let start = start.filter(|start| start.shape() == shape);
+        let Some(start) = start else {
+            let path = place.path();
+            panic!("{path} has the shape {shape}, and its start another");
+        };
+        let (device, dtype) = (weight.device(), weight.dtype());
+        weight - start.clone().to_device(&device).cast(dtype)
+    }
 }
 
 impl Penalty {
@@ -128,6 +189,7 @@ impl Penalty {
             lambda,
             vectors: true,
             group: ParamGroup::all(),
+            start: Arc::default(),
         })
     }
 
@@ -167,16 +229,21 @@ struct Terms<'a> {
 
 impl Visit for Terms<'_> {
     fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
-        let Penalty { vectors, group, .. } = self.penalty;
+        let Penalty {
+            vectors,
+            group,
+            start,
+            ..
+        } = self.penalty;
         let counts = (*vectors || D > 1) && group.matches(&parameter.id, Some(&place.path()));
         let weight = parameter.val();
         if !counts || !weight.is_require_grad() || !self.counted.is_new(parameter.id) {
             return;
         }
-        let weight = in_full_precision(weight);
+        let distance = start.distance(place, weight);
         self.sum.add(match self.term {
-            Term::HalfSquare => weight.square().sum() * 0.5,
-            Term::Magnitude => weight.abs().sum(),
+            Term::HalfSquare => distance.square().sum() * 0.5,
+            Term::Magnitude => distance.abs().sum(),
         });
     }
 }

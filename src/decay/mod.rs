@@ -55,9 +55,16 @@ impl Decay {
         self.schedule.check()
     }
 
-    /// Whether it depends on the number of the step.
+    /// Whether it depends on the number of the step, as what is random does.
     pub(crate) fn has_a_clock(&self) -> bool {
-        self.schedule != DecaySchedule::Constant
+        let stochastic_rounding = match self.coupling {
+            Coupling::L2 { .. } => false,
+            Coupling::Decoupled {
+                stochastic_rounding,
+                ..
+            } => stochastic_rounding,
+        };
+        stochastic_rounding || self.schedule != DecaySchedule::Constant
     }
 
     /// The scalars of step `time`, from 1, at `lr` for a parameter of rank `rank`.

@@ -4,8 +4,11 @@ use burn::module::{Module, Param, ParamGroup};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Tensor, activation};
-use burn_decay::{AdamL2Config, AdamWConfig, L1Penalty, L2Penalty, SgdL2Config, SgdWConfig};
+use burn_decay::{
+    AdamL2Config, AdamWConfig, DecayTarget, L1Penalty, L2Penalty, SgdL2Config, SgdWConfig,
+};
 
+use crate::config::panic_message;
 use crate::data::{distance, noise};
 use crate::forms::{devices_with_f64 as devices, values};
 
@@ -149,6 +152,71 @@ fn the_gradient_of_a_penalty_is_the_weight_or_its_sign() {
         assert!(distance(&gradient(L2Penalty::new(0.3).of(&model)), &expected) < 1e-12);
         let expected: Vec<f64> = hidden.iter().map(|w| 0.3 * w.signum()).collect();
         assert!(distance(&gradient(L1Penalty::new(0.3).of(&model)), &expected) < 1e-12);
+    }
+}
+
+/// A penalty towards the start as a term of the loss is AdamL2's and SgdL2's own with that target.
+#[test]
+fn a_penalty_towards_the_start_is_a_term_of_the_loss() {
+    let towards = DecayTarget::Start;
+    let adam = AdamL2Config::new();
+    let sgd = SgdL2Config::new();
+    for device in devices() {
+        let start = Mlp::new(&device);
+        let penalty = L2Penalty::new(LAMBDA).towards(&start);
+        assert_eq!(penalty.of(&start).into_scalar::<f64>(), 0.0);
+        let train = |mut optimizer: ModuleOptimizer, penalty: Option<&L2Penalty>| {
+            let mut model = start.clone();
+            for _ in 0..100 {
+                let mut loss = model.loss();
+                if let Some(penalty) = penalty {
+                    loss = penalty.add_to(loss, &model);
+                }
+                let gradients = GradientsParams::from_grads(loss.backward(), &model);
+                model = optimizer.step(1e-2, model, gradients);
+            }
+            model.values()
+        };
+        for (plain, coupled) in [
+            (
+                adam.clone().with_l2_penalty(0.0).init(),
+                adam.clone()
+                    .with_l2_penalty(LAMBDA)
+                    .with_decay_target(towards)
+                    .init(),
+            ),
+            (
+                sgd.clone().with_l2_penalty(0.0).init(),
+                sgd.clone()
+                    .with_l2_penalty(LAMBDA)
+                    .with_decay_target(towards)
+                    .init(),
+            ),
+        ] {
+            let penalized = train(plain.clone(), Some(&penalty));
+            assert!(distance(&penalized, &train(coupled, None)) < 1e-10);
+            assert!(distance(&penalized, &train(plain, None)) > 1e-4);
+        }
+
+        // Of the distance, by the formula; a parameter that the start has not is drawn towards 0.
+        let moved = train(sgd.clone().with_l2_penalty(0.0).init(), None);
+        let apart = moved.iter().zip(start.values()).map(|(a, b)| (a - b).abs());
+        let mut model = start.clone();
+        let mut optimizer = sgd.clone().with_l2_penalty(0.0).init();
+        for _ in 0..100 {
+            model = model.step(&mut optimizer, 0.0);
+        }
+        let l1: f64 = L1Penalty::new(0.3).towards(&start).of(&model).into_scalar();
+        let expected = 0.3 * apart.sum::<f64>();
+        assert!((l1 - expected).abs() < 1e-12 * expected, "{l1} {expected}");
+        let linear = |bias| burn::nn::LinearConfig::new(2, 2).with_bias(bias);
+        let other: burn::nn::Linear = linear(false).init(&device);
+        let penalty = L2Penalty::new(LAMBDA);
+        let towards_other = penalty.clone().towards(&other).of(&model);
+        assert_eq!(towards_other.into_data(), penalty.of(&model).into_data());
+        let other: burn::nn::Linear = linear(true).init(&device);
+        let message = panic_message(|| penalty.towards(&other).of(&model));
+        assert!(message.starts_with("bias has the shape [16]"), "{message}");
     }
 }
 
