@@ -57,9 +57,7 @@ config! {
 /// // Muon for the matrices of the hidden layers, AdamW for the rest.
 /// let optimizer: ModuleOptimizer = AdamWConfig::new().with_weight_decay(0.1).init();
 /// let muon = DecayedConfig::new().with_weight_decay(0.1).build(MuonConfig::new().build());
-/// let matrices = ParamGroup::from_predicate(|_, path| {
-///     path.is_some_and(|path| path.starts_with("hidden") && path.ends_with("weight"))
-/// });
+/// let matrices = ParamGroup::from_predicates(vec!["hidden", "weight"]);
 /// let optimizer = optimizer.with_group(matrices, muon, None);
 /// ```
 ///

@@ -13,14 +13,18 @@
 //! 4. [Normalized decay](normalized_decay): a λ for runs of any length
 //! 5. [Warm restarts](warm_restarts): the schedule, and AdamWR
 //! 6. [What to leave undecayed](undecayed): biases, norm weights, embeddings
+//! 7. [Every way to decay](ways): schedules of λ, corrected decay, towards the start, L1, on any
+//!    optimizer of Burn's
+//! 8. [Recipes and questions](recipes): DINOv2, a GPT, fine-tuning, ResNet, Muon; embeddings, LoRA, tied
+//!    weights
 //!
 //! Run it:
 //!
-//! 7. [Backends](backends): features, precisions, devices, and what has been tested
-//! 8. [Speed](speed): a step on the CPU and the GPU, measured
-//! 9. [Small moments](small_moments): in bf16 and in 8 bits
-//! 10. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
-//! 11. [Comparison](comparison): beside Burn's and PyTorch's own
+//! 9. [Backends](backends): features, precisions, devices, and what has been tested
+//! 10. [Speed](speed): a step on the CPU and the GPU, measured
+//! 11. [Small moments](small_moments): in bf16 and in 8 bits
+//! 12. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
+//! 13. [Comparison](comparison): beside Burn's and PyTorch's own
 
 macro_rules! page {
     ($($page:ident),*) => {$(
@@ -36,9 +40,14 @@ page!(
     normalized_decay,
     warm_restarts,
     undecayed,
+    recipes,
     backends,
     speed,
     small_moments,
     checkpoints,
     comparison
 );
+
+#[doc = include_str!("guide/ways.md")]
+#[doc = include_str!("guide/paths.svg")] // which examples/paths.rs draws
+pub mod ways {}
