@@ -90,7 +90,8 @@ impl Adam {
 /// `momentum.moment_1`, `momentum.moment_2`, `momentum.max_moment_2`), so that a checkpoint of
 /// one resumes in the other. Of a parameter in half precision the
 /// [master weights](crate::guide::fidelity#half-precision) are recorded too
-/// (`momentum.master_weights`). Moments of [8 bits](crate::MomentPrecision::Bits8) are recorded under
+/// (`momentum.master_weights`), and of one that decays [towards its start](crate::DecayTarget::Start)
+/// that one (`momentum.start`). Moments of [8 bits](crate::MomentPrecision::Bits8) are recorded under
 /// names of their own, as `momentum.moment_1_codes` and `momentum.moment_1_scales`. The moments are of
 /// the parameter's shape and keep the precision they were recorded in until the next step.
 ///
@@ -141,6 +142,11 @@ impl<const D: usize> AdamState<D> {
     /// The second moment, v: the moving average of the squared gradient.
     pub fn moment_2(&self) -> Tensor<D> {
         self.moment_2.as_ref().expect(STEPPED).to_tensor()
+    }
+
+    /// Where the parameter started, if it [decays towards there](crate::DecayTarget::Start).
+    pub fn start(&self) -> Option<&Tensor<D>> {
+        self.weights.start.as_deref()
     }
 
     /// The largest `moment_2` so far, v̄, which AMSGrad keeps.

@@ -43,6 +43,9 @@ config! {
 /// [`MomentPrecision`] says otherwise, and have
 /// [master weights](crate::guide::fidelity#half-precision).
 ///
+/// [Every way to decay](crate::guide::ways) is an option of it: schedules of λ, decay towards the start,
+/// L1, and others.
+///
 /// Configured by [`AdamWConfig`].
 #[derive(Debug, Clone)]
 pub struct AdamW(Adam);

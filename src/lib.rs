@@ -56,8 +56,10 @@
 //! What goes with them:
 //!
 //! - [`MomentPrecision`]: moments in bf16 or in 8 bits
-//! - [`DecayScaling`]: whether λ is multiplied by the learning rate, or follows the schedule alone
-//! - [`normalized_weight_decay`]: a λ for runs of any length
+//! - [`DecayScaling`], [`DecaySchedule`], [`DecayTarget`]: what λ is multiplied by, how it changes over the
+//!   steps, and what the weights decay towards; [every way to decay](guide::ways) in a table
+//! - [`Decayed`]: all of these for any other optimizer, as Lion or Muon
+//! - [`normalized_weight_decay`], [`Timescale`]: a λ for runs of any length
 //! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule of AdamWR and SGDWR
 //! - [`L2Penalty`] and [`L1Penalty`]: penalties as terms of the loss
 //! - [`Undecayed`]: the group of biases, norm weights and, on request, embeddings

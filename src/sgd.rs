@@ -84,7 +84,8 @@ impl Sgd {
     }
 }
 
-/// What SGD remembers of one parameter from step to step: with momentum the velocity, and of a
+/// What SGD remembers of one parameter from step to step: with momentum the velocity, with a schedule or
+/// stochastic rounding the number of steps, of one that decays towards its start that one, and of a
 /// parameter in half precision the [master weights](crate::guide::fidelity#half-precision).
 ///
 /// It is recorded under the name that Burn's own `Sgd` uses (`momentum.velocity`), so that a
@@ -122,6 +123,11 @@ impl<const D: usize> SgdState<D> {
     /// momentum.
     pub fn velocity(&self) -> Option<Tensor<D>> {
         self.velocity.as_ref().map(|velocity| velocity.to_tensor())
+    }
+
+    /// Where the parameter started, if it [decays towards there](crate::DecayTarget::Start).
+    pub fn start(&self) -> Option<&Tensor<D>> {
+        self.weights.start.as_deref()
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {

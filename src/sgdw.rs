@@ -27,7 +27,7 @@ config! {
 /// v ← μv + (1-dampening)·g      v ← g in the first step
 /// θ ← θ - (δθ + lr·v)           or, with Nesterov, θ - (δθ + lr·(g + μv))
 ///                               δ = lr·λ, or what DecayScaling says
-///                               cautious: δ counts only where the update has not the sign of -θ
+///                               cautious: δ counts only where u·θ ≥ 0
 /// ```
 ///
 /// The decay bypasses the velocity. Decay and update are summed before they meet the weight,
@@ -45,6 +45,9 @@ config! {
 /// Its state is that of `burn::optim::Sgd`, whose checkpoints it resumes from. Parameters of half
 /// precision are updated in f32, in which their velocity is kept, and have
 /// [master weights](crate::guide::fidelity#half-precision).
+///
+/// [Every way to decay](crate::guide::ways) is an option of it: schedules of λ, decay towards the start,
+/// L1, and others.
 ///
 /// Configured by [`SgdWConfig`].
 #[derive(Debug, Clone)]
