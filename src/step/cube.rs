@@ -248,7 +248,7 @@ fn writable(tensor: CubeTensor) -> CubeTensor {
 }
 
 /// How many elements a unit takes at a time. What is contiguous is one row, whatever its shape.
-fn vector_size(tensor: &CubeTensor) -> VectorSize {
+pub(super) fn vector_size(tensor: &CubeTensor) -> VectorSize {
     let sizes = tensor.client.io_optimized_vector_sizes(tensor.dtype.size());
     if tensor.is_contiguous() {
         let elements = tensor.meta.num_elements();

@@ -1,7 +1,9 @@
 //! The kernel for moments in fewer bytes: their codes are packed into words of 32 bits, since not every
 //! device has smaller integers.
 //!
-//! A unit steps a group of elements, of which the codes and the scales fill whole words.
+//! A unit steps four elements, so that neighbours stay neighbours in memory: their codes of 8 bits are
+//! one word, those of bf16 two. The units of a block find its largest number together, and those of a
+//! group write the word with its scales.
 
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn_cubecl::cubecl::ir::ElemType;
@@ -10,8 +12,10 @@ use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::codes::{BLOCK, Curve, GROUP, INFINITE, Rounding, WORDS};
-use super::cube::{DecayScalars, DecayScalarsLaunch, Kernel, Scalars, random_of, stepped};
+use super::codes::{BLOCK, Curve, GROUP, INFINITE, WORDS};
+use super::cube::{
+    DecayScalars, DecayScalarsLaunch, Kernel, Scalars, random_of, stepped, vector_size,
+};
 use crate::MomentPrecision;
 
 #[allow(clippy::too_many_arguments, reason = "they are the kernel's")]
@@ -27,17 +31,20 @@ pub(super) fn launch<K: Kernel>(
     rounding: u32,
 ) {
     let client = &parameter.client;
-    let groups = parameter.meta.num_elements().div_ceil(GROUP);
-    let cube_dim = CubeDim::new(client, groups);
-    let cube_count = calculate_cube_count_elemwise(client, groups, cube_dim);
-    let tensors = [parameter, updated].into_iter().chain(start).chain(moments);
-    let addresses = tensors.map(CubeTensor::required_address_type).max();
+    let units = parameter.meta.num_elements().div_ceil(GROUP) * UNITS;
+    let cube_dim = CubeDim::new_1d(CUBE as u32);
+    let cube_count = calculate_cube_count_elemwise(client, units, cube_dim);
+    let tensors = || [parameter, updated].into_iter().chain(start);
+    let addresses = tensors()
+        .chain(moments)
+        .map(CubeTensor::required_address_type);
+    let in_fours = tensors().all(|tensor| vector_size(tensor).is_multiple_of(FOUR));
     update::launch::<K>(
         client,
         cube_count,
         cube_dim,
-        addresses.unwrap_or_default(),
-        1,
+        addresses.max().unwrap_or_default(),
+        if in_fours { FOUR } else { 1 },
         parameter.clone().into_linear_view(),
         updated.clone().into_linear_view(),
         start
@@ -52,10 +59,20 @@ pub(super) fn launch<K: Kernel>(
         step_size,
         scalars,
         rounding,
+        units,
         precision == MomentPrecision::Bits8,
         dtype_to_elem_type(parameter.dtype),
     );
 }
+
+/// The elements of a unit.
+const FOUR: usize = 4;
+/// The units of a group.
+const UNITS: usize = GROUP / FOUR;
+/// The units of a block.
+const UNITS_OF_BLOCK: usize = BLOCK / FOUR;
+/// The units that work together: some groups.
+const CUBE: usize = 8 * UNITS;
 
 #[cube(launch, address_type = "dynamic")]
 fn update<P: Float, S: Size, R: Kernel>(
@@ -67,52 +84,77 @@ fn update<P: Float, S: Size, R: Kernel>(
     step_size: InputScalar,
     scalars: R::Scalars,
     rounding: u32,
+    units: usize,
     #[comptime] in_8_bits: bool,
     #[define(P)] _dtype: ElemType,
 ) {
     let length = gradient.shape();
-    let first = ABSOLUTE_POS * GROUP;
-    if first >= length {
-        terminate!();
-    }
     let count = comptime!(words.len());
+    let parts = comptime!(FOUR / S::value());
+    // The rest of the last cube has nothing to do but to wait for the others.
+    let is_here = ABSOLUTE_POS < units;
+    let (group, unit) = (ABSOLUTE_POS / UNITS, ABSOLUTE_POS % UNITS);
+    let of_scales = group * WORDS + comptime!(WORDS - 1);
+    let of_codes = if comptime!(in_8_bits) {
+        group * WORDS + unit
+    } else {
+        ABSOLUTE_POS * 2
+    };
+    let random = random_of(rounding, ABSOLUTE_POS * FOUR);
+
     let mut numbers = Sequence::<Array<f32>>::new();
     #[unroll]
     for _ in 0..count {
-        numbers.push(Array::<f32>::new(BLOCK));
+        let mut four = Array::<f32>::new(FOUR);
+        #[unroll]
+        for i in 0..FOUR {
+            four[i] = 0.0f32;
+        }
+        numbers.push(four);
     }
-    let of_group = ABSOLUTE_POS * comptime!(if in_8_bits { WORDS } else { GROUP / 2 });
-    let mut next_scales = Array::<u32>::new(comptime!(count + 1));
-    #[unroll]
-    for j in 0..count {
-        next_scales[j] = 0u32;
-    }
-    for block in 0..GROUP / BLOCK {
-        let first = first + block * BLOCK;
-        for i in 0..BLOCK {
-            let place = first + i;
-            if place < length {
-                let mut next = Sequence::<Vector<f32, S>>::new();
+    if is_here {
+        #[unroll]
+        for j in 0..count {
+            let words = words.index(j);
+            let numbers = numbers.index_mut(j);
+            if comptime!(in_8_bits) {
+                let word = words.read(of_codes);
+                let block = u32::cast_from(unit / UNITS_OF_BLOCK);
+                let scale = (words.read(of_scales) >> (block * 8u32)) & 0xffu32;
                 #[unroll]
-                for j in 0..count {
-                    let words = words.index(j);
-                    if comptime!(in_8_bits) {
-                        let word = words.read(of_group + block * (BLOCK / 4) + i / 4);
-                        let code = (word >> (u32::cast_from(i % 4) * 8u32)) & 0xffu32;
-                        let scales = words.read(of_group + comptime!(WORDS - 1));
-                        let scale = (scales >> (u32::cast_from(block) * 8u32)) & 0xffu32;
-                        next.push(Vector::new(decoded(code, scale, comptime!(j == 0))));
-                    } else {
-                        let word = words.read(of_group + (block * BLOCK + i) / 2);
-                        let half = (word >> (u32::cast_from(i % 2) * 16u32)) & 0xffffu32;
-                        next.push(Vector::new(f32::reinterpret(half << 16u32)));
-                    }
+                for i in 0..FOUR {
+                    let code = (word >> comptime!(i as u32 * 8)) & 0xffu32;
+                    numbers[i] = decoded(code, scale, comptime!(j == 0));
                 }
+            } else {
+                #[unroll]
+                for i in 0..2 {
+                    let word = words.read(of_codes + i);
+                    numbers[comptime!(2 * i)] = f32::reinterpret(word << 16u32);
+                    numbers[comptime!(2 * i + 1)] = f32::reinterpret(word & 0xffff_0000u32);
+                }
+            }
+        }
+        #[unroll]
+        for part in 0..parts {
+            let place = ABSOLUTE_POS * parts + part;
+            if place < length {
                 let theta = Vector::cast_from(parameter.read(place));
                 let g = Vector::cast_from(gradient.read(place));
                 let mut target = Vector::zero();
                 if comptime!(start.len() == 1) {
                     target = Vector::cast_from(start.index(0).read(place));
+                }
+                let first = comptime!(part * S::value());
+                let mut next = Sequence::<Vector<f32, S>>::new();
+                #[unroll]
+                for j in 0..count {
+                    let mut vector = Vector::<f32, S>::empty();
+                    #[unroll]
+                    for lane in 0..S::value() {
+                        vector.insert(lane, numbers.index(j)[comptime!(first + lane)]);
+                    }
+                    next.push(vector);
                 }
                 let updated = stepped::<f32, S, R>(
                     theta,
@@ -122,73 +164,89 @@ fn update<P: Float, S: Size, R: Kernel>(
                     &decay,
                     &step_size,
                     &scalars,
-                    random_of(rounding, place),
+                    random_of(random, first),
                 );
                 gradient.write(place, Vector::cast_from(updated));
                 #[unroll]
                 for j in 0..count {
-                    numbers.index_mut(j)[i] = next.index(j).extract(0usize);
-                }
-            } else {
-                #[unroll]
-                for j in 0..count {
-                    numbers.index_mut(j)[i] = 0.0f32;
-                }
-            }
-        }
-        #[unroll]
-        for j in 0..count {
-            let numbers = numbers.index(j);
-            let random = rounding + u32::cast_from(first) * comptime!(Rounding::BY_ELEMENT);
-            if comptime!(in_8_bits) {
-                let signed = comptime!(j == 0);
-                let mut largest = 0i32;
-                for i in 0..BLOCK {
-                    let bits = i32::reinterpret(numbers[i].abs());
-                    if bits < comptime!(INFINITE) {
-                        largest = max(largest, bits);
-                    }
-                }
-                let scale = scale_of(largest, signed);
-                next_scales[j] |= scale << (u32::cast_from(block) * 8u32);
-                for i in 0..BLOCK / 4 {
-                    let mut word = 0u32;
                     #[unroll]
-                    for byte in 0..4 {
-                        let i = i * 4 + byte;
-                        let random = random + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT);
-                        let code = encoded(numbers[i], scale, random, signed);
-                        word |= code << comptime!(byte as u32 * 8);
+                    for lane in 0..S::value() {
+                        numbers.index_mut(j)[comptime!(first + lane)] = next.index(j).extract(lane);
                     }
-                    words
-                        .index_mut(j)
-                        .write(of_group + block * (BLOCK / 4) + i, word);
-                }
-            } else {
-                for i in 0..BLOCK / 2 {
-                    let mut word = 0u32;
-                    #[unroll]
-                    for half in 0..2 {
-                        let i = i * 2 + half;
-                        let random = random + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT);
-                        let narrow = narrowed(numbers[i], random);
-                        word |= narrow << comptime!(half as u32 * 16);
-                    }
-                    words
-                        .index_mut(j)
-                        .write(of_group + (block * BLOCK) / 2 + i, word);
                 }
             }
         }
     }
     if comptime!(in_8_bits) {
+        // The bits of each unit's largest number.
+        let mut largest = Shared::<[i32]>::new_slice(comptime!((count + 1) * CUBE));
         #[unroll]
         for j in 0..count {
-            words
-                .index_mut(j)
-                .write(of_group + comptime!(WORDS - 1), next_scales[j]);
+            let mut of_four = 0i32;
+            #[unroll]
+            for i in 0..FOUR {
+                let bits = i32::reinterpret(numbers.index(j)[i].abs());
+                if bits < comptime!(INFINITE) {
+                    of_four = max(of_four, bits);
+                }
+            }
+            largest[comptime!(j * CUBE) + UNIT_POS as usize] = of_four;
+        }
+        sync_cube();
+        if is_here {
+            let of_block = UNIT_POS as usize / UNITS_OF_BLOCK * UNITS_OF_BLOCK;
+            #[unroll]
+            for j in 0..count {
+                let signed = comptime!(j == 0);
+                let of_moment = comptime!(j * CUBE);
+                let scale = scale_of(largest_of_block(&largest, of_moment + of_block), signed);
+                let mut word = 0u32;
+                #[unroll]
+                for i in 0..FOUR {
+                    let code = encoded(numbers.index(j)[i], scale, random_of(random, i), signed);
+                    word |= code << comptime!(i as u32 * 8);
+                }
+                words.index_mut(j).write(of_codes, word);
+                if unit == 0usize {
+                    let mut scales = scale;
+                    #[unroll]
+                    for block in 1..GROUP / BLOCK {
+                        let of_block = of_block + comptime!(block * UNITS_OF_BLOCK);
+                        let of_block = largest_of_block(&largest, of_moment + of_block);
+                        scales |= scale_of(of_block, signed) << comptime!(block as u32 * 8);
+                    }
+                    words.index_mut(j).write(of_scales, scales);
+                }
+            }
+        }
+    } else if is_here {
+        #[unroll]
+        for j in 0..count {
+            #[unroll]
+            for i in 0..2 {
+                let at = comptime!(2 * i);
+                let low = narrowed(numbers.index(j)[at], random_of(random, at));
+                let high = narrowed(
+                    numbers.index(j)[comptime!(at + 1)],
+                    random_of(random, comptime!(at + 1)),
+                );
+                words
+                    .index_mut(j)
+                    .write(of_codes + i, low | (high << 16u32));
+            }
         }
     }
+}
+
+/// Of the units from `first` on.
+#[cube]
+fn largest_of_block(largest: &Shared<[i32]>, first: usize) -> i32 {
+    let mut of_block = 0i32;
+    #[unroll]
+    for i in 0..UNITS_OF_BLOCK {
+        of_block = max(of_block, largest[first + i]);
+    }
+    of_block
 }
 
 /// As `Code::decode` has it.

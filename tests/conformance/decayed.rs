@@ -1,15 +1,17 @@
 //! Burn's other optimizers with a decay of ours.
 
+use burn::module::ParamGroup;
+use burn::nn::{Linear, LinearConfig};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{
-    AdaGradConfig, AdafactorConfig, AdanConfig, LambConfig, LionConfig, ModuleOptimizer,
-    MuonConfig, Optimizer, RmsPropConfig,
+    AdaGradConfig, AdafactorConfig, AdanConfig, GradientsParams, LambConfig, LionConfig,
+    ModuleOptimizer, MuonConfig, Optimizer, RmsPropConfig,
 };
-use burn::tensor::{Device, Tensor};
-use burn_decay::{Decayed, DecayedConfig, DecayedState};
+use burn::tensor::{DType, Device, Tensor};
+use burn_decay::{AdamWConfig, Decayed, DecayedConfig, DecayedState};
 
 use crate::data::{noise, normal, to_f32};
-use crate::forms::{forms, tensor, values};
+use crate::forms::{devices, forms, tensor, values};
 use crate::records::{read, written};
 
 /// Calls `$check($name, optimizer, …)` on each that has no decay of its own turned on.
@@ -228,6 +230,68 @@ fn checkpoints_go_both_ways_and_resume_to_the_bit() {
         );
     }
     of_each_inner!(check);
+}
+
+/// The inner one then steps in f32, on the gradients as they are.
+#[test]
+fn in_half_precision_it_is_the_f32_run_rounded() {
+    fn check<O: Optimizer>(name: &str, inner: O) {
+        for form in forms() {
+            if !form.dtypes.contains(&DType::BF16) {
+                continue;
+            }
+            let decayed = || {
+                DecayedConfig::new()
+                    .with_weight_decay(0.1)
+                    .build(inner.clone())
+            };
+            let halved = |step: u64| numbers(step, &form.device).cast(DType::BF16);
+            let full = |step: u64| halved(step).cast(DType::F32);
+            let mut in_half = Run::new(decayed(), 1e-4, halved(0));
+            let mut in_full = Run::new(decayed(), 1e-4, full(0));
+            for step in 1..=100 {
+                in_half.step(halved(step));
+                in_full.step(full(step));
+            }
+            assert_eq!(in_half.parameter.dtype(), DType::BF16);
+            let in_full = values(&in_full.parameter);
+            for (half, full) in values(&in_half.parameter).iter().zip(in_full) {
+                // A tie goes away from zero.
+                let rounded = ((full as f32).to_bits() + 0x8000) & 0xffff_0000;
+                assert_eq!(*half, f64::from(f32::from_bits(rounded)), "{name}");
+            }
+        }
+    }
+    of_each_inner!(check);
+}
+
+/// As people use it: a group of a module for Muon, and the rest for AdamW.
+#[test]
+fn a_group_of_a_module_takes_it() {
+    for device in devices() {
+        let (lr, decay) = (0.1, 0.5);
+        let muon = DecayedConfig::new().with_weight_decay(decay);
+        let muon = muon.build(MuonConfig::new().build());
+        let mut optimizer = AdamWConfig::new().with_weight_decay(0.0).init().with_group(
+            ParamGroup::from_path("weight"),
+            muon,
+            None,
+        );
+        let mut model: Linear = LinearConfig::new(4, 4).init(&device);
+        let before = values(&model.weight.val());
+        // Gradients of 0 leave the decay alone.
+        for _ in 0..3 {
+            let loss = model.forward(Tensor::<2>::zeros([1, 4], &device)).sum();
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            model = optimizer.step(lr, model, gradients);
+        }
+        let left = (1.0 - lr * decay).powi(3);
+        for (before, after) in before.iter().zip(values(&model.weight.val())) {
+            assert!((after - before * left).abs() < 1e-6, "{before} {after}");
+        }
+        let bias = values(&model.bias.as_ref().expect("it has one").val());
+        assert!(bias.iter().all(|bias| bias.abs() > 0.0));
+    }
 }
 
 #[test]
