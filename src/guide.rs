@@ -20,11 +20,12 @@
 //!
 //! Run it:
 //!
-//! 9. [Backends](backends): features, precisions, devices, and what has been tested
-//! 10. [Speed](speed): a step on the CPU and the GPU, measured
-//! 11. [Small moments](small_moments): in bf16 and in 8 bits
-//! 12. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
-//! 13. [Comparison](comparison): beside Burn's and PyTorch's own
+//! 9. [Several devices](several_devices): and gradient accumulation
+//! 10. [Backends](backends): features, precisions, devices, and what has been tested
+//! 11. [Speed](speed): a step on the CPU and the GPU, measured
+//! 12. [Small moments](small_moments): in bf16 and in 8 bits
+//! 13. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
+//! 14. [Comparison](comparison): beside Burn's and PyTorch's own
 
 macro_rules! page {
     ($($page:ident),*) => {$(
@@ -41,6 +42,7 @@ page!(
     warm_restarts,
     undecayed,
     recipes,
+    several_devices,
     backends,
     speed,
     small_moments,

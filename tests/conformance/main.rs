@@ -18,6 +18,7 @@ mod records;
 mod reference;
 mod restarts;
 mod saved;
+mod several;
 mod signs;
 mod theory;
 mod tied;
