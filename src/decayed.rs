@@ -9,7 +9,7 @@ use crate::MomentPrecision;
 use crate::config::{ConfigError, depends_on_the_weight, module_optimizer};
 use crate::decay::{Decay, DecayScaling, DecaySchedule, DecayTarget};
 use crate::options::config;
-use crate::record::{ParameterId, Record};
+use crate::record::{MOMENTUM, ParameterId, Record, cpus};
 use crate::step::{self, Coefficients, KeptWeights, Sgd, Storage};
 
 config! {
@@ -36,10 +36,13 @@ config! {
 /// Burn's Lion, Muon and Adan multiply the weight by `1 - lr·λ`, and lose a small decay as its
 /// AdamW does; its RMSProp and AdaGrad have the penalty in the gradient alone. Here decay and update
 /// are summed before they meet the weight, which is rounded once, with every option that
-/// [`AdamW`](crate::AdamW) has. Without decay the step is the inner one's, to the bit.
+/// [`AdamW`](crate::AdamW) has. Without decay the step is the inner one's, to the bit in f32 and f64.
+///
+/// New weights are [rounded stochastically](crate::guide::fidelity#what-one-rounding-cannot-do) by
+/// default, since updates such as Lion's are all of one size.
 ///
 /// The inner optimizer's update must not depend on the weight: Lion, Muon, RMSProp, AdaGrad, Adan and
-/// any Adam or SGD, with their own weight decay off (which is their default). LAMB, and Adafactor
+/// any Adam or SGD qualify, with their own weight decay off (as it is by default). LAMB, and Adafactor
 /// with `scale_parameter`, multiply the update by the weight's norm and are refused. `lr` in δ is the
 /// rate that the optimizer is given; one that makes its own of it (Adafactor's `relative_step`,
 /// AdaGrad's `lr_decay`, Muon's adjustment to a matrix's shape) does so for its update alone.
@@ -47,7 +50,7 @@ config! {
 /// The state is the inner one's with what the decay needs, and is recorded so: a record of the inner
 /// optimizer resumes here, and one of this resumes there. A parameter in half precision has
 /// [master weights](crate::guide::fidelity#half-precision), and the inner optimizer then steps in
-/// f32.
+/// f32. A gradient in a wider precision than its parameter's is not narrowed.
 ///
 /// ```
 /// use burn::module::ParamGroup;
@@ -74,16 +77,26 @@ impl DecayedConfig {
     /// [`ModuleOptimizer::with_group`](burn::optim::ModuleOptimizer::with_group) takes for one group
     /// of parameters. Gradient clipping is the group's own there.
     ///
-    /// It takes four steps of the inner optimizer on four numbers, on the default device, to see that
-    /// its update does not depend on the weight.
+    /// It takes four steps of the inner optimizer on four numbers, on a CPU's device where one is
+    /// compiled in and else on the default one, to see that its update does not depend on the weight.
     ///
     /// # Errors
     ///
     /// Names the first field that is out of its range: `inner` where its update depends on the weight.
     pub fn try_build<O: Optimizer>(&self, inner: O) -> Result<Decayed<O>, ConfigError> {
+        check_independence(&inner)?;
+        self.try_build_unchecked(inner)
+    }
+
+    /// [`try_build`](Self::try_build) without a look at the inner optimizer: for one whose updates are
+    /// random, or that must not take a step beforehand.
+    ///
+    /// # Errors
+    ///
+    /// Names the first field that is out of its range.
+    pub fn try_build_unchecked<O: Optimizer>(&self, inner: O) -> Result<Decayed<O>, ConfigError> {
         let decay = self.decay();
         decay.check()?;
-        check_independence(&inner)?;
         Ok(Decayed {
             inner,
             decay,
@@ -123,23 +136,25 @@ impl DecayedConfig {
     }
 }
 
-/// Half of a last bit of the largest weight, four times.
-const ROUNDING: f32 = 16.0 * f32::EPSILON;
-
-/// Takes two steps from 0 and two from elsewhere, at a rate at which a decay as small as 1e-6 shows. The
-/// first one of an adaptive optimizer has the gradient's sign alone, with a penalty or without.
+/// Takes two steps from 0 and two from elsewhere, at a rate at which a decay as small as 1e-5 shows. The
+/// first step of an adaptive optimizer has the gradient's sign alone, with a penalty or without.
 fn check_independence<O: Optimizer>(inner: &O) -> Result<(), ConfigError> {
-    let device = Device::default();
+    // A GPU may be compiled in and not there.
+    let device = cpus().into_iter().next().unwrap_or_default();
     let tensor = |numbers: [[f32; 2]; 2]| Tensor::<2>::from_data(numbers, (&device, DType::F32));
-    let update = |weight: [[f32; 2]; 2]| {
+    let stepped = |weight: [[f32; 2]; 2]| {
         let step = |weight, gradient, state| inner.step(1.0, weight, tensor(gradient), state);
         let (updated, state) = step(tensor(weight), [[0.5, -1.0], [0.25, 2.0]], None);
         let (updated, _) = step(updated, [[-1.0, 0.5], [1.0, 0.75]], state);
-        updated - tensor(weight)
+        updated
     };
-    let [here, there] = [[[0.0; 2]; 2], [[1.0, -2.0], [-4.0, 8.0]]].map(update);
-    let change: f32 = (here - there).abs().max().into_scalar();
-    if change <= ROUNDING {
+    let there = [[1.0, -2.0], [-4.0, 8.0]];
+    let from_there = stepped(there);
+    let rounding: f32 = from_there.clone().abs().max().into_scalar();
+    let apart = stepped([[0.0; 2]; 2]) - (from_there - tensor(there));
+    let change: f32 = apart.abs().max().into_scalar();
+    // A few roundings of the largest number on the way, of which the last is as large as any.
+    if change <= 16.0 * f32::EPSILON * rounding.max(8.0) {
         Ok(())
     } else {
         Err(depends_on_the_weight(change.into()))
@@ -170,11 +185,15 @@ impl<O: Optimizer> Optimizer for Decayed<O> {
         state.weights.check_shape(&tensor, state.parameter_id);
         state.time += 1;
         let decay = self.decay.at(lr, state.time, D);
-        let gradient = if self.master_weights && step::is_half(tensor.dtype()) {
-            grad.cast(DType::F32)
+        let kept = tensor.dtype();
+        let kept = if self.master_weights && step::is_half(kept) {
+            DType::F32
         } else {
-            grad
+            kept
         };
+        let mut gradient = grad;
+        let common = step::common(kept, gradient.dtype());
+        step::cast(&mut gradient, common);
         let (minus_update, inner) =
             self.inner
                 .step(lr, zeros_like(&gradient), gradient, state.inner);
@@ -203,7 +222,7 @@ impl<O: Optimizer> Optimizer for Decayed<O> {
     }
 }
 
-/// One 0 that stands for all.
+/// A single 0, expanded to the tensor's shape.
 fn zeros_like<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     if tensor.shape().num_elements() == 0 {
         return tensor.zeros_like();
@@ -271,6 +290,9 @@ impl<S: RecordState, const D: usize> RecordState for DecayedState<S, D> {
         let mut record = Record::new(prefix, DECAY, source, device);
         let weights = record.weights(None);
         let time = record.scalar(TIME);
+        if inner.is_none() && (time.is_none() || record.holds(MOMENTUM)) {
+            record.warn_of_fresh_start();
+        }
         if inner.is_none() && weights.is_none() && time.is_none() {
             return None;
         }

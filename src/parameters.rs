@@ -44,6 +44,10 @@ impl Counted {
     pub(crate) fn is_new(&mut self, id: ParamId) -> bool {
         self.0.insert(id)
     }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 pub(crate) fn walk<M: Module>(module: &M, visit: &mut impl Visit) {

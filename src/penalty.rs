@@ -2,7 +2,7 @@ use core::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use burn::module::{Module, Param, ParamGroup};
+use burn::module::{Module, Param, ParamGroup, ParamId};
 use burn::tensor::Tensor;
 
 use crate::config::{ConfigError, not_negative};
@@ -92,8 +92,9 @@ macro_rules! penalty {
             /// fine-tuning, towards a clone of what was loaded
             /// ([L2-SP](https://arxiv.org/abs/1802.01483), equation 2).
             ///
-            /// Parameters are matched by their paths in the module. One that `start` has not, as
-            /// that of a new head, is penalized towards 0. `start` is kept as it is now.
+            /// A parameter is matched by its id, as a clone has it, or else by its path in the
+            /// module. One that `start` has not, as that of a new head, is penalized towards 0.
+            /// `start` is kept as it is now.
             pub fn towards<M: Module>(mut self, start: &M) -> Self {
                 let mut starts = Starts::default();
                 walk(start, &mut starts);
@@ -114,7 +115,8 @@ macro_rules! penalty {
             ///
             /// # Panics
             ///
-            /// Panics where a parameter and its start are of different shapes.
+            /// Panics where a parameter and its start are of different shapes, and where none of the
+            /// parameters that count has a start in the module that was given.
             pub fn of<M: Module>(&self, module: &M) -> Tensor<1> {
                 let sum = self.0.sum(module, $of_tensor);
                 sum.or_zero(module) * self.0.lambda
@@ -149,36 +151,38 @@ struct Penalty {
     start: Arc<Starts>,
 }
 
-/// The weights that are penalized towards, by path: tensors of any rank.
+/// The weights that are penalized towards: tensors of any rank, by id and by path.
 #[derive(Debug, Default)]
-struct Starts(HashMap<String, Box<dyn Any + Send + Sync>>);
+struct Starts {
+    by_id: HashMap<ParamId, Start>,
+    by_path: HashMap<String, Start>,
+}
+
+type Start = Arc<dyn Any + Send + Sync>;
 
 impl Visit for Starts {
     fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
-        let start = parameter.val().detach();
-        self.0.insert(place.path(), Box::new(start));
+        let start: Start = Arc::new(parameter.val().detach());
+        self.by_id.insert(parameter.id, start.clone());
+        self.by_path.insert(place.path(), start);
     }
 }
 
 impl Starts {
-    /// How far the parameter is from its start, or from 0.
-    fn distance<const D: usize>(&self, place: &Place, weight: Tensor<D>) -> Tensor<D> {
-        let weight = in_full_precision(weight);
-        if self.0.is_empty() {
-            return weight;
+    /// That of a parameter.
+    fn of<const D: usize>(&self, place: &Place, parameter: &Param<Tensor<D>>) -> Option<Tensor<D>> {
+        if self.by_id.is_empty() {
+            return None;
         }
-        let Some(start) = self.0.get(&place.path()) else {
-            return weight;
-        };
-        let shape = weight.shape();
+        let by_path = || self.by_path.get(&place.path());
+        let start = self.by_id.get(&parameter.id).or_else(by_path)?;
+        let shape = parameter.shape();
         let start = start.downcast_ref::<Tensor<D>>();
-        let start = start.filter(|start| start.shape() == shape);
-        let Some(start) = start else {
+        let start = start.filter(|start| start.shape() == shape).cloned();
+        Some(start.unwrap_or_else(|| {
             let path = place.path();
-            panic!("{path} has the shape {shape}, and its start another");
-        };
-        let (device, dtype) = (weight.device(), weight.dtype());
-        weight - start.clone().to_device(&device).cast(dtype)
+            panic!("{path} has the shape {shape}, and its start another")
+        }))
     }
 }
 
@@ -207,8 +211,14 @@ impl Penalty {
             term,
             counted: Counted::default(),
             sum: Sum::default(),
+            matched: self.start.by_id.is_empty(),
         };
         walk(module, &mut terms);
+        let counts = !terms.counted.is_empty();
+        assert!(
+            terms.matched || !counts,
+            "the penalty is towards a module that has none of this one's parameters"
+        );
         terms.sum
     }
 }
@@ -225,6 +235,8 @@ struct Terms<'a> {
     term: Term,
     counted: Counted,
     sum: Sum,
+    /// Whether a parameter has a start, if there are any.
+    matched: bool,
 }
 
 impl Visit for Terms<'_> {
@@ -240,7 +252,12 @@ impl Visit for Terms<'_> {
         if !counts || !weight.is_require_grad() || !self.counted.is_new(parameter.id) {
             return;
         }
-        let distance = start.distance(place, weight);
+        let mut distance = in_full_precision(weight);
+        if let Some(start) = start.of(place, parameter) {
+            let (device, dtype) = (distance.device(), distance.dtype());
+            distance = distance - start.to_device(&device).cast(dtype);
+            self.matched = true;
+        }
         self.sum.add(match self.term {
             Term::HalfSquare => distance.square().sum() * 0.5,
             Term::Magnitude => distance.abs().sum(),

@@ -83,6 +83,11 @@ impl<'a> Record<'a> {
         self.source.has_under(&self.prefix)
     }
 
+    /// Whether something is recorded in another field of the state.
+    pub(crate) fn holds(&self, field: &str) -> bool {
+        self.source.has_under(&join_path(self.parameter, field))
+    }
+
     /// Whether there is a scalar, and where it is a whole number of 0 or more, that one.
     pub(crate) fn scalar(&mut self, leaf: &str) -> Option<Option<u64>> {
         let scalar = self.source.take_scalar(&self.prefix, leaf)?;
@@ -248,22 +253,26 @@ impl<'a> Record<'a> {
 
 /// A device for a tensor that Burn moves to its parameter's at the next step: the one that Burn
 /// reads records onto, or, where that one lacks the precision, a CPU's.
+fn device_with(dtype: DType, device: &Device) -> Device {
+    core::iter::once(device)
+        .chain(&cpus())
+        .find(|device| device.supports_dtype(dtype))
+        .unwrap_or(device)
+        .clone()
+}
+
+/// The CPU's devices that this crate's features bring.
 #[allow(
     deprecated,
     reason = "Burn deprecates the ndarray backend, and keeps it"
 )]
-fn device_with(dtype: DType, device: &Device) -> Device {
-    let others: [Device; _] = [
+pub(crate) fn cpus() -> Vec<Device> {
+    vec![
         #[cfg(feature = "flex")]
         Device::flex(),
         #[cfg(feature = "ndarray")]
         Device::ndarray(),
-    ];
-    core::iter::once(device)
-        .chain(&others)
-        .find(|device| device.supports_dtype(dtype))
-        .unwrap_or(device)
-        .clone()
+    ]
 }
 
 /// # Panics

@@ -6,9 +6,11 @@
 #[path = "conformance/data.rs"]
 mod data;
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{env, fs, thread};
 
 use burn::module::{Module, Param, ParamGroup, ParamId};
@@ -76,10 +78,18 @@ fn optimizer() -> ModuleOptimizer {
     optimizer.with_group(ParamGroup::from_path("sgd"), sgdw.build(), None)
 }
 
+/// The steps up to the last checkpoint.
+fn steps_done(folder: &Path) -> u64 {
+    let done = fs::read_to_string(folder.join("latest"));
+    done.map_or(0, |done| done.parse().expect("a number"))
+}
+
 /// Takes the steps that are left in `folder`, with a checkpoint after every tenth.
 fn train(folder: &Path) {
-    let latest = folder.join("latest");
-    let done: u64 = fs::read_to_string(&latest).map_or(0, |done| done.parse().expect("a number"));
+    let done = steps_done(folder);
+    let mut began = OpenOptions::new();
+    let began = began.create(true).append(true).open(folder.join("began"));
+    writeln!(began.expect("it can be written to"), "{done}").expect("it can be written to");
     let (mut weights, mut optimizer) = (weights(), optimizer());
     let file = |name: &str, step: u64| folder.join(format!("{name}-{step}.bpk"));
     if done > 0 {
@@ -103,7 +113,7 @@ fn train(folder: &Path) {
             // What is named in the file is whole: it takes the place of the one before at once.
             let unfinished = folder.join("unfinished");
             fs::write(&unfinished, step.to_string()).expect("it can be written to");
-            fs::rename(unfinished, &latest).expect("it is there");
+            fs::rename(unfinished, folder.join("latest")).expect("it is there");
         }
     }
 }
@@ -131,25 +141,34 @@ fn a_killed_run_goes_on_to_the_bit() {
         folder
     };
     let [undisturbed, killed] = ["undisturbed", "killed"].map(folder);
-    let began = Instant::now();
     assert!(start(&undisturbed).wait().expect("it is ours").success());
-    let whole = began.elapsed();
 
-    // At other moments each time, none of them long enough to come to the end.
-    let mut kills = 0;
-    while kills < 5 {
+    // Each time it has come further than the last, and is killed somewhere after a checkpoint.
+    for target in [20, 90, 100, 210, 330] {
         let mut run = start(&killed);
-        let share = (std::process::id() + 7 * kills) % 10;
-        thread::sleep(whole / 20 * share + Duration::from_millis(50));
-        if run.try_wait().expect("it is ours").is_some() {
-            break;
+        while steps_done(&killed) < target {
+            assert!(
+                run.try_wait().expect("it is ours").is_none(),
+                "the run ended by itself"
+            );
+            thread::sleep(Duration::from_millis(1));
         }
         run.kill().expect("it is ours");
         run.wait().expect("it is ours");
-        kills += 1;
+        assert!(steps_done(&killed) < STEPS, "the run was not killed");
     }
-    assert!(kills > 0, "no run was killed");
     assert!(start(&killed).wait().expect("it is ours").success());
+    // Every run but the first went on from a checkpoint.
+    let began = fs::read_to_string(killed.join("began")).expect("the runs wrote it");
+    let began: Vec<u64> = began
+        .lines()
+        .map(|line| line.parse().expect("a step"))
+        .collect();
+    assert_eq!(began[0], 0);
+    assert!(
+        began[1..].is_sorted() && began.len() == 6 && began[1] >= 20,
+        "{began:?}"
+    );
 
     let of = |folder: &Path| {
         let record = ModuleRecord::load(folder.join(format!("weights-{STEPS}.bpk")));

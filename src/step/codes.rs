@@ -20,6 +20,7 @@
 
 use burn::tensor::bf16;
 
+use super::rounding::Rounding;
 use crate::MomentPrecision;
 
 /// How many elements share a scale.
@@ -60,47 +61,6 @@ impl Kind {
         } else {
             Self::Second
         }
-    }
-}
-
-/// What decides which elements are rounded up, to what is larger in magnitude: of the step's number and
-/// the element's place alone.
-///
-/// In each step it starts from a hash, since an element's rounding must not depend on those before it,
-/// which made what is rounded now; from element to element it goes on by the golden ratio, which spreads
-/// it evenly.
-#[derive(Clone, Copy)]
-pub(super) struct Rounding {
-    /// Of the first element.
-    start: u32,
-}
-
-impl Rounding {
-    /// The golden ratio's fraction, in 32 bits.
-    pub(super) const BY_ELEMENT: u32 = 0x9e37_79b9;
-
-    #[inline(always)]
-    pub(super) fn new(time: usize, first: usize) -> Self {
-        let mut hash = time as u32;
-        for (shift, factor) in [(16, 0x21f0_aaad), (15, 0x735a_2d97)] {
-            hash = (hash ^ hash >> shift).wrapping_mul(factor);
-        }
-        let start = hash ^ hash >> 15;
-        Self { start }.skip(first)
-    }
-
-    /// That of the elements from `first` on.
-    #[inline(always)]
-    pub(super) fn skip(self, first: usize) -> Self {
-        Self {
-            start: self.at(first),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn at(self, i: usize) -> u32 {
-        self.start
-            .wrapping_add(Self::BY_ELEMENT.wrapping_mul(i as u32))
     }
 }
 

@@ -8,7 +8,8 @@ use burn::tensor::{DType, bf16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast, Zero};
 
-use super::codes::{BLOCK, Blocks, Computed, Parts, Rounding, narrowed, widened};
+use super::codes::{BLOCK, Blocks, Computed, Parts, narrowed, widened};
+use super::rounding::{Rounding, noise};
 use super::threads::{share, threads};
 use super::weights::{Number, Weights, first, first_mut};
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
@@ -23,32 +24,15 @@ const CHUNKS: [usize; 2] = [1 << 12, 1 << 16];
 /// What a step is computed in.
 pub(crate) trait Arithmetic: Float + VFma + Default + Computed + Send + Sync {
     const DTYPE: DType;
-
-    /// The power of two that begins its binade, with its sign; 0 of a subnormal number.
-    fn power_of_two(self) -> Self;
-
-    fn of_i32(number: i32) -> Self;
 }
 
-macro_rules! arithmetic {
-    ($type:ident, $dtype:ident, $fraction:expr) => {
-        impl Arithmetic for $type {
-            const DTYPE: DType = DType::$dtype;
-
-            #[inline(always)]
-            fn power_of_two(self) -> Self {
-                Self::from_bits(self.to_bits() >> $fraction << $fraction)
-            }
-
-            #[inline(always)]
-            fn of_i32(number: i32) -> Self {
-                number as Self
-            }
-        }
-    };
+impl Arithmetic for f32 {
+    const DTYPE: DType = DType::F32;
 }
-arithmetic!(f32, F32, 23);
-arithmetic!(f64, F64, 52);
+
+impl Arithmetic for f64 {
+    const DTYPE: DType = DType::F64;
+}
 
 /// A scalar in the arithmetic's precision.
 #[inline(always)]
@@ -282,8 +266,6 @@ fn each<W, D, M, R, const N: usize, const FUSED: bool>(
         rule,
         ..
     } = *coefficients;
-    // A random integer in units of it is a share of the last place at 1.
-    let unit = round::<W::Arithmetic>(W::EPSILON * 2f64.powi(-32));
     for i in 0..weights.length() {
         let (theta, g) = (weights.parameter(i), weights.gradient(i));
         let target = ways.target(i);
@@ -302,20 +284,17 @@ fn each<W, D, M, R, const N: usize, const FUSED: bool>(
             decay.decoupled
         };
         let change = multiply_add::<_, FUSED>(step_size, direction, decoupled * distance);
-        let change = match ways.random(i) {
-            Some(random) => {
-                let last_place = theta.power_of_two() * unit;
-                multiply_add::<_, FUSED>(W::Arithmetic::of_i32(random as i32), last_place, change)
-            }
-            None => change,
-        };
-        let left = distance - change;
         let updated = if D::PLAIN {
             theta - change
-        } else if left.abs() < decay.l1 {
-            target
         } else {
-            theta - (change + decay.l1.copysign(left))
+            let left = distance - change;
+            let change = change + decay.l1.copysign(left);
+            let updated = match ways.random(i) {
+                Some(random) => either::<W::Rounded>(theta, change, random),
+                None => theta - change,
+            };
+            let is_at_target = left.abs() < decay.l1;
+            if is_at_target { target } else { updated }
         };
         weights.put(i, updated);
         moments.put(i, moments_i);
@@ -460,6 +439,19 @@ fn through_a_window<W, D, R, const N: usize, const FUSED: bool>(
         }
         rounding = rounding.skip(length);
     }
+}
+
+/// One of the two neighbours of `theta - change`, by how near each is.
+#[inline(always)]
+fn either<E: Number>(theta: E::Arithmetic, change: E::Arithmetic, random: u32) -> E::Arithmetic {
+    let noise = noise(random);
+    let rounded = E::narrow(theta - change);
+    let nearest = rounded.widen();
+    // The distance outwards and that inwards are not the same at a power of two.
+    let outwards = noise > 0.0 || nearest == E::Arithmetic::zero();
+    let distance = rounded.neighbour(outwards).widen() - nearest;
+    let share: E::Arithmetic = noise.abs().into();
+    E::narrow(theta - (change - share * distance)).widen()
 }
 
 /// Whether the update moves the parameter away from its target.

@@ -17,8 +17,8 @@ use burn_fusion::custom::{
 };
 use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
-use super::codes::Rounding;
 use super::moments::{put, put_words, take, words};
+use super::rounding::Rounding;
 use super::{Coefficients, Kept, SMALLEST_MOMENT, cube_codes};
 use crate::MomentPrecision;
 
@@ -368,16 +368,22 @@ pub(super) fn stepped<A: Float, S: Size, R: Kernel>(
         decayed = select_many(spared, zero, decayed);
     }
     let mut change = Vector::new(step_size.get::<A>()) * direction + decayed;
-    if comptime!(decay.random_bits > 0) {
-        change += share_of_the_last_place::<A, S>(theta, random, decay.random_bits);
-    }
-    let mut updated = theta - change;
+    let left = distance - change;
     #[comptime]
     if let ComptimeOption::Some(l1) = &decay.l1 {
         let l1 = Vector::<A, S>::new(l1.get::<A>());
-        let left = distance - change;
-        let change = change + select_many(left.less_than(&Vector::zero()), -l1, l1);
-        updated = select_many(left.abs().less_than(&l1), target, theta - change);
+        change += select_many(left.less_than(&Vector::zero()), -l1, l1);
+    }
+    let mut updated = theta - change;
+    if comptime!(decay.random_bits == 23) {
+        updated = either::<A, S>(theta, change, random);
+    } else if comptime!(decay.random_bits > 0) {
+        updated = with_bits::<A, S>(updated, random, decay.random_bits);
+    }
+    #[comptime]
+    if let ComptimeOption::Some(l1) = &decay.l1 {
+        let l1 = Vector::<A, S>::new(l1.get::<A>());
+        updated = select_many(left.abs().less_than(&l1), target, updated);
     }
     updated
 }
@@ -388,33 +394,67 @@ pub(super) fn random_of(rounding: u32, i: usize) -> u32 {
     rounding + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT)
 }
 
-/// A random share of θ's last place; `random` is the first element's.
+/// One of the two neighbours of `theta - change` in f32, by how near each is.
 #[cube]
-fn share_of_the_last_place<A: Float, S: Size>(
+fn either<A: Float, S: Size>(
     theta: Vector<A, S>,
+    change: Vector<A, S>,
+    random: u32,
+) -> Vector<A, S> {
+    let zero = Vector::<f32, S>::zero();
+    let theta = Vector::<f32, S>::cast_from(theta);
+    let change = Vector::<f32, S>::cast_from(change);
+    let mut noise = Vector::<f32, S>::empty();
+    #[unroll]
+    for lane in 0..S::value() {
+        // As `noise` in rounding.rs has it.
+        let odd = i32::cast_from(random_of(random, lane) >> 9u32) * 2i32 + 1i32;
+        noise.insert(
+            lane,
+            f32::cast_from(odd - (1i32 << 23i32)) * comptime!(0.5f32.powi(24)),
+        );
+    }
+    let nearest = theta - change;
+    // The distance outwards and that inwards are not the same at a power of two.
+    let outwards = noise.greater_than(&zero).or(nearest.equal(&zero));
+    let bits = Vector::<u32, S>::reinterpret(nearest);
+    let one = Vector::new(1u32);
+    let neighbour = Vector::<f32, S>::reinterpret(select_many(outwards, bits + one, bits - one));
+    let distance = neighbour - nearest;
+    Vector::cast_from(theta - (change - noise.abs() * distance))
+}
+
+/// The number with so many bits after the point, stochastically rounded.
+#[cube]
+fn with_bits<A: Float, S: Size>(
+    number: Vector<A, S>,
     random: u32,
     #[comptime] fraction_bits: u32,
 ) -> Vector<A, S> {
-    let bits = Vector::<u32, S>::reinterpret(Vector::<f32, S>::cast_from(theta));
-    let power_of_two = Vector::<f32, S>::reinterpret(bits & Vector::new(0xff80_0000u32));
-    let mut shares = Vector::<f32, S>::empty();
+    let dropped = comptime!(23 - fraction_bits);
+    let bits = Vector::<u32, S>::reinterpret(Vector::<f32, S>::cast_from(number));
+    let mut randoms = Vector::<u32, S>::empty();
     #[unroll]
     for lane in 0..S::value() {
-        let random = i32::reinterpret(random_of(random, lane));
-        shares.insert(lane, f32::cast_from(random));
+        randoms.insert(lane, random_of(random, lane) >> comptime!(32 - dropped));
     }
-    let unit = comptime!(0.5f32.powi(fraction_bits as i32 + 32));
-    Vector::cast_from(shares * power_of_two * Vector::new(unit))
+    // In magnitude up where they carry.
+    let kept = comptime!(!((1u32 << dropped) - 1));
+    let rounded = (bits + randoms) & Vector::new(kept);
+    let exponent = Vector::new(0x7f80_0000u32);
+    let is_finite = (bits & exponent).less_than(&exponent);
+    Vector::cast_from(Vector::<f32, S>::reinterpret(select_many(
+        is_finite, rounded, bits,
+    )))
 }
 
-/// The bits after the point of numbers that are kept in `dtype`. Those of f64 are below what the
-/// kernel's random shares, in f32, can tell apart.
+/// The bits after the point of numbers in `dtype`.
 fn fraction_bits(dtype: DType) -> u32 {
     match dtype {
         DType::F16 => 10,
         DType::BF16 => 7,
         DType::F32 => 23,
-        _ => 0,
+        other => unreachable!("{other:?} is not rounded at random in a kernel"),
     }
 }
 

@@ -90,7 +90,8 @@ fn update<P: Float, S: Size, R: Kernel>(
 ) {
     let length = gradient.shape();
     let count = comptime!(words.len());
-    let parts = comptime!(FOUR / S::value());
+    let size = S::value().comptime();
+    let parts = comptime!(FOUR / size);
     // The rest of the last cube has nothing to do but to wait for the others.
     let is_here = ABSOLUTE_POS < units;
     let (group, unit) = (ABSOLUTE_POS / UNITS, ABSOLUTE_POS % UNITS);
@@ -145,13 +146,13 @@ fn update<P: Float, S: Size, R: Kernel>(
                 if comptime!(start.len() == 1) {
                     target = Vector::cast_from(start.index(0).read(place));
                 }
-                let first = comptime!(part * S::value());
+                let first = comptime!(part * size);
                 let mut next = Sequence::<Vector<f32, S>>::new();
                 #[unroll]
                 for j in 0..count {
                     let mut vector = Vector::<f32, S>::empty();
                     #[unroll]
-                    for lane in 0..S::value() {
+                    for lane in 0..size {
                         vector.insert(lane, numbers.index(j)[comptime!(first + lane)]);
                     }
                     next.push(vector);
@@ -170,7 +171,7 @@ fn update<P: Float, S: Size, R: Kernel>(
                 #[unroll]
                 for j in 0..count {
                     #[unroll]
-                    for lane in 0..S::value() {
+                    for lane in 0..size {
                         numbers.index_mut(j)[comptime!(first + lane)] = next.index(j).extract(lane);
                     }
                 }

@@ -4,14 +4,15 @@ use burn::optim::StateSink;
 use burn::tensor::{Device, Tensor};
 
 use super::Master;
+use super::moments::moved;
 use crate::record::{MASTER_WEIGHTS, ParameterId, START, check_shape};
 
 #[derive(Debug, Clone)]
 pub(crate) struct KeptWeights<const D: usize> {
     /// Of a parameter in half precision the f32 numbers behind it.
     pub master: Option<Box<Master<D>>>,
-    /// Of a parameter that decays towards its start that one. Both are in a box, which is short to
-    /// move where there is none.
+    /// The value that a parameter started with, where it decays towards it. Both are in a box, which
+    /// is short to move where there is none.
     pub start: Option<Box<Tensor<D>>>,
 }
 
@@ -30,7 +31,7 @@ impl<const D: usize> KeptWeights<D> {
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         Self {
             master: self.master.map(|master| master.moved_to(device).into()),
-            start: self.start.map(|start| start.to_device(device).into()),
+            start: self.start.map(|start| moved(*start, device).into()),
         }
     }
 

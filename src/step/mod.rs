@@ -11,8 +11,9 @@
 //! θ  ← θ - (c ± δ₁), or θ₀        l1: with the sign of θ - θ₀ - c, or where that is less than δ₁
 //! ```
 //!
-//! Stochastic rounding adds to c a random share of θ's last place, from minus a half to a half, so that
-//! the nearest number to the sum is one of its two neighbours, by their distances.
+//! With stochastic rounding the new θ is one of the two neighbours of the exact result, by how near each
+//! is: it is the nearest number to that result and a random part, up to a half, of the distance to the
+//! next number on either side.
 //!
 //! The decay and the update are summed before they meet the parameter, so that the new one is
 //! rounded once: a decay far below the parameter's last bit counts in full, on average, while the
@@ -21,9 +22,11 @@
 mod adam;
 mod codes;
 mod kept_weights;
+
 mod master;
 mod moments;
 mod portable;
+mod rounding;
 mod sgd;
 
 #[cfg(feature = "_one-pass")]
@@ -242,6 +245,19 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     };
     let moments = prepared(moments, &parameter, precision, coefficients.time);
     coefficients.check(arithmetic(common));
+    // What an f64 loses is too little to be worth any noise.
+    let rounded_to_nearest;
+    let coefficients = if coefficients.decay.stochastic && common == DType::F64 {
+        let mut decay = coefficients.decay;
+        decay.stochastic = false;
+        rounded_to_nearest = Coefficients {
+            decay,
+            ..*coefficients
+        };
+        &rounded_to_nearest
+    } else {
+        coefficients
+    };
 
     let form = match (parameter.device().as_dispatch(), common) {
         #[cfg(feature = "flex")]
@@ -260,6 +276,9 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         _ => portable::step,
     };
     let mut updated = form(parameter, gradient, start, moments, coefficients);
+    if coefficients.decay.stochastic && is_half(own) && own != common {
+        return portable::rounded(updated, None, own, coefficients.time);
+    }
     cast(&mut updated, own);
     updated
 }
@@ -334,7 +353,7 @@ fn arithmetic(dtype: DType) -> DType {
 }
 
 /// The narrowest precision that holds what either holds.
-fn common(one: DType, other: DType) -> DType {
+pub(crate) fn common(one: DType, other: DType) -> DType {
     match (one, other) {
         (one, other) if one == other => one,
         (DType::F64, _) | (_, DType::F64) => DType::F64,
@@ -343,7 +362,7 @@ fn common(one: DType, other: DType) -> DType {
 }
 
 /// In place: a tensor is long to move.
-fn cast<const D: usize>(tensor: &mut Tensor<D>, dtype: DType) {
+pub(crate) fn cast<const D: usize>(tensor: &mut Tensor<D>, dtype: DType) {
     if tensor.dtype() != dtype {
         *tensor = tensor.clone().cast(dtype);
     }

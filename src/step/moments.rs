@@ -132,13 +132,7 @@ impl<const D: usize> Moment<D> {
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         match self {
-            Self::Whole(mut whole) => {
-                let dtype = whole.dtype();
-                if dtype != DType::F32 && !device.supports_dtype(dtype) {
-                    cast(&mut whole, DType::F32);
-                }
-                Self::Whole(whole.to_device(device))
-            }
+            Self::Whole(whole) => Self::Whole(moved(whole, device)),
             Self::Packed(mut packed) => {
                 #[cfg(feature = "_cubecl")]
                 if let Held::Device(words) = &mut packed.held {
@@ -180,6 +174,15 @@ impl<const D: usize> Moment<D> {
             }
         }
     }
+}
+
+/// In f32 where the device lacks its precision.
+pub(super) fn moved<const D: usize>(mut tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+    let dtype = tensor.dtype();
+    if dtype != DType::F32 && !device.supports_dtype(dtype) {
+        cast(&mut tensor, DType::F32);
+    }
+    tensor.to_device(device)
 }
 
 /// What the codes of a moment and their scales are recorded under.

@@ -1,9 +1,9 @@
 //! The step composed of Burn's tensor operations: any backend, and the reference for the others.
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::codes::Rounding;
 use super::moments::{are_packed, put, repack, take, unpacked};
+use super::rounding::{Neighbour, Rounding, noise};
 use super::{Coefficients, Kept, Rule, SMALLEST_MOMENT, arithmetic, cast};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
@@ -56,17 +56,20 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         }
         change = change + decayed;
     }
-    if decay.stochastic {
-        change = change + shares_of_the_last_place(&theta, dtype, *time);
+    let left = distance - change.clone();
+    if decay.l1 > 0.0 {
+        change = change + left.clone().sign() * decay.l1;
     }
-    let mut updated = if decay.l1 > 0.0 {
-        let left = distance - change.clone();
-        let shrunk = theta - (change + left.clone().sign() * decay.l1);
-        let target = start.unwrap_or_else(|| left.zeros_like());
-        shrunk.mask_where(left.abs().lower_scalar(decay.l1), target)
+    let mut updated = if decay.stochastic {
+        let updated = rounded(theta, Some(change), dtype, *time);
+        updated.cast(arithmetic(dtype))
     } else {
         theta - change
     };
+    if decay.l1 > 0.0 {
+        let target = start.unwrap_or_else(|| left.zeros_like());
+        updated = updated.mask_where(left.abs().lower_scalar(decay.l1), target);
+    }
     cast(&mut updated, dtype);
     if packed {
         repack(kept, moments, *time);
@@ -76,26 +79,37 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     updated
 }
 
-/// Random shares of the last place of numbers that are kept in `dtype`. Computed in the program's
-/// memory, since Burn's tensors have no operation on the bits of a float.
-fn shares_of_the_last_place<const D: usize>(
-    theta: &Tensor<D>,
+/// `theta`, or `theta - change`, in `dtype`, stochastically rounded. Computed in the program's memory:
+/// Burn's tensors have no operation on the bits of a float.
+pub(super) fn rounded<const D: usize>(
+    theta: Tensor<D>,
+    change: Option<Tensor<D>>,
     dtype: DType,
     time: usize,
 ) -> Tensor<D> {
-    let epsilon = match dtype {
-        DType::F64 => f64::EPSILON,
-        DType::F16 => 2f64.powi(-10),
-        DType::BF16 => 2f64.powi(-7),
-        _ => f32::EPSILON.into(),
-    };
-    let unit = epsilon * 2f64.powi(-32);
+    let (shape, device) = (theta.shape(), theta.device());
+    let change = change.unwrap_or_else(|| theta.zeros_like()).into_data();
+    let theta = theta.into_data();
     let rounding = Rounding::new(time, 0);
-    let share = |(i, theta): (usize, f64)| {
-        let power_of_two = f64::from_bits(theta.to_bits() >> 52 << 52);
-        f64::from(rounding.at(i) as i32) * unit * power_of_two
+    let pairs = theta.iter::<f64>().zip(change.iter::<f64>()).enumerate();
+    macro_rules! rounded {
+        ($narrow:expr) => {{
+            let round = |(i, (theta, change)): (_, (f64, f64))| {
+                let noise = f64::from(noise(rounding.at(i)));
+                let nearest = $narrow(theta - change);
+                let outwards = noise > 0.0 || f64::from(nearest) == 0.0;
+                let distance = f64::from(nearest.neighbour(outwards)) - f64::from(nearest);
+                $narrow(theta - (change - noise.abs() * distance))
+            };
+            let numbers: Vec<_> = pairs.map(round).collect();
+            TensorData::new(numbers, shape)
+        }};
+    }
+    let numbers = match dtype {
+        DType::F16 => rounded!(f16::from_f64),
+        DType::BF16 => rounded!(bf16::from_f64),
+        DType::F32 => rounded!(|exact: f64| exact as f32),
+        other => unreachable!("{other:?} is rounded to the nearest"),
     };
-    let shares: Vec<f64> = theta.to_data().iter().enumerate().map(share).collect();
-    let shares = TensorData::new(shares, theta.shape());
-    Tensor::from_data(shares, (&theta.device(), theta.dtype()))
+    Tensor::from_data(numbers, (&device, dtype))
 }

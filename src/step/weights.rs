@@ -6,6 +6,7 @@ use super::cpu::Arithmetic;
 use super::master::join;
 #[cfg(feature = "flex")]
 use super::master::split;
+use super::rounding::Neighbour;
 
 /// A parameter and its gradient, whose place the new parameter takes, all of one length.
 pub(crate) trait Weights: Sized + Send {
@@ -15,8 +16,8 @@ pub(crate) trait Weights: Sized + Send {
     /// The parameter's numbers.
     type Number: Number<Arithmetic = Self::Arithmetic>;
 
-    /// The distance between the numbers that a step rounds to, at 1.
-    const EPSILON: f64;
+    /// What a step rounds to.
+    type Rounded: Number<Arithmetic = Self::Arithmetic>;
 
     fn length(&self) -> usize;
 
@@ -39,8 +40,7 @@ pub(crate) struct Plain<'a, E> {
 impl<E: Number> Weights for Plain<'_, E> {
     type Arithmetic = E::Arithmetic;
     type Number = E;
-
-    const EPSILON: f64 = E::EPSILON;
+    type Rounded = E;
 
     fn length(&self) -> usize {
         self.parameter.len()
@@ -82,8 +82,7 @@ pub(crate) struct Split<'a> {
 impl Weights for Split<'_> {
     type Arithmetic = f32;
     type Number = bf16;
-
-    const EPSILON: f64 = f32::EPSILON as f64;
+    type Rounded = f32;
 
     fn length(&self) -> usize {
         self.parameter.len()
@@ -125,8 +124,7 @@ pub(crate) struct Mastered<'a> {
 impl Weights for Mastered<'_> {
     type Arithmetic = f32;
     type Number = f16;
-
-    const EPSILON: f64 = f32::EPSILON as f64;
+    type Rounded = f32;
 
     fn length(&self) -> usize {
         self.master.len()
@@ -161,11 +159,8 @@ impl Weights for Mastered<'_> {
 ///
 /// The conversions are `half`'s, written without branches and calls so that they become vector
 /// instructions in the loop of the step.
-pub(crate) trait Number: Copy + Send + Sync {
+pub(crate) trait Number: Neighbour + Send + Sync {
     type Arithmetic: Arithmetic;
-
-    /// The distance to the next number at 1.
-    const EPSILON: f64;
 
     fn widen(self) -> Self::Arithmetic;
 
@@ -176,8 +171,6 @@ macro_rules! native {
     ($($number:ty),*) => {$(
         impl Number for $number {
             type Arithmetic = $number;
-
-            const EPSILON: f64 = <$number>::EPSILON as f64;
 
             #[inline(always)]
             fn widen(self) -> $number {
@@ -195,8 +188,6 @@ native!(f32, f64);
 
 impl Number for bf16 {
     type Arithmetic = f32;
-
-    const EPSILON: f64 = 1.0 / (1 << 7) as f64;
 
     #[inline(always)]
     fn widen(self) -> f32 {
@@ -216,8 +207,6 @@ impl Number for bf16 {
 
 impl Number for f16 {
     type Arithmetic = f32;
-
-    const EPSILON: f64 = 1.0 / (1 << 10) as f64;
 
     #[inline(always)]
     fn widen(self) -> f32 {

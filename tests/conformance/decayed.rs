@@ -5,12 +5,15 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{
     AdaGradConfig, AdafactorConfig, AdanConfig, GradientsParams, LambConfig, LionConfig,
-    ModuleOptimizer, MuonConfig, Optimizer, RmsPropConfig,
+    ModuleOptimizer, MuonConfig, Optimizer, RmsPropConfig, SgdConfig,
 };
 use burn::tensor::{DType, Device, Tensor};
-use burn_decay::{AdamWConfig, Decayed, DecayedConfig, DecayedState};
+use burn_decay::{
+    AdamWConfig, DecayScaling, DecaySchedule, DecayTarget, Decayed, DecayedConfig, DecayedState,
+    SgdWConfig,
+};
 
-use crate::data::{noise, normal, to_f32};
+use crate::data::{distance, noise, normal, to_f32};
 use crate::forms::{devices, forms, tensor, values};
 use crate::records::{read, written};
 
@@ -161,6 +164,15 @@ fn the_decay_you_set_is_the_decay_you_get() {
     check("Lion", LionConfig::new().build(), |decay| {
         Some(LionConfig::new().with_weight_decay(decay as f32).build())
     });
+    // Updates of one size: to the nearest they carry the decay wrongly, as the guide says.
+    let nearest = [0.0, 1e-4].map(|weight_decay| {
+        let decayed = DecayedConfig::new().with_weight_decay(weight_decay);
+        let decayed = decayed.with_stochastic_rounding(false);
+        decayed.build(LionConfig::new().build())
+    });
+    let nearest = delivered(nearest, 1e-4, 1e-4);
+    println!("Lion, rounded to the nearest: {nearest:.3}");
+    assert!((nearest - 1.42).abs() < 0.01, "{nearest}");
     check("Muon", MuonConfig::new().build(), |decay| {
         let decay = Some(WeightDecayConfig::new(decay as f32));
         Some(MuonConfig::new().with_weight_decay(decay).build())
@@ -179,8 +191,8 @@ fn checkpoints_go_both_ways_and_resume_to_the_bit() {
         let device = Device::flex();
         let config = DecayedConfig::new()
             .with_weight_decay(0.1)
-            .with_decay_target(burn_decay::DecayTarget::Start)
-            .with_decay_schedule(burn_decay::DecaySchedule::Linear {
+            .with_decay_target(DecayTarget::Start)
+            .with_decay_schedule(DecaySchedule::Linear {
                 end: 0.5,
                 steps: 15,
             });
@@ -230,6 +242,60 @@ fn checkpoints_go_both_ways_and_resume_to_the_bit() {
         );
     }
     of_each_inner!(check);
+}
+
+/// Around plain SGD it is SgdW, with every option.
+#[test]
+fn around_sgd_it_is_sgdw() {
+    macro_rules! all {
+        ($with:ident, $($value:expr),*) => {
+            (
+                stringify!($with),
+                DecayedConfig::new().$with($($value),*),
+                SgdWConfig::new().$with($($value),*),
+            )
+        };
+    }
+    let schedule = DecaySchedule::Linear {
+        end: 3.0,
+        steps: 10,
+    };
+    for (option, decayed, sgdw) in [
+        all!(with_cautious_weight_decay, true),
+        all!(with_l1_decay, 0.5),
+        all!(with_decay_target, DecayTarget::Start),
+        all!(with_decay_schedule, schedule),
+        all!(with_decay_scaling, DecayScaling::Schedule { max_lr: 0.2 }),
+        all!(with_decay_scaling, DecayScaling::Corrected { max_lr: 0.2 }),
+        all!(with_decay_vectors, false),
+        all!(with_stochastic_rounding, false),
+    ] {
+        for form in forms() {
+            let of = |step: u64| numbers(step, &form.device);
+            let sgd = SgdConfig::new().build();
+            let decayed = decayed.clone().with_weight_decay(1.0).build(sgd);
+            let sgdw = sgdw.clone().with_weight_decay(1.0).build();
+            let mut ours = Run::new(decayed, 0.1, of(0));
+            let mut expected = Run::new(sgdw, 0.1, of(0));
+            let plain = SgdWConfig::new().with_weight_decay(1.0).build();
+            let mut plain = Run::new(plain, 0.1, of(0));
+            for step in 1..=20 {
+                ours.step(of(step));
+                expected.step(of(step));
+                plain.step(of(step));
+            }
+            let apart = |other: &Tensor<2>| distance(&values(&ours.parameter), &values(other));
+            let (name, expected) = (form.name, &expected.parameter);
+            assert!(
+                apart(expected) < 1e-5,
+                "{option}, {name}: {:e}",
+                apart(expected)
+            );
+            let changes = !option.contains("vectors") && !option.contains("rounding");
+            let plain = apart(&plain.parameter);
+            assert!(!changes || plain > 1e-2, "{option}, {name}: {plain:e}");
+        }
+    }
 }
 
 /// The inner one then steps in f32, on the gradients as they are.
@@ -315,6 +381,14 @@ fn an_optimizer_whose_update_depends_on_the_weight_is_refused() {
     let penalty = Some(WeightDecayConfig::new(1e-3));
     refused(MuonConfig::new().with_weight_decay(penalty.clone()).build());
     refused(AdaGradConfig::new().with_weight_decay(penalty).build());
+    // Updates of thirty times the learning rate are rounded more than those of one.
+    let rmsprop = RmsPropConfig::new().with_alpha(0.999).with_epsilon(1e-8);
+    assert!(DecayedConfig::new().try_build(rmsprop.build()).is_ok());
+    assert!(
+        DecayedConfig::new()
+            .try_build_unchecked(LambConfig::new().build())
+            .is_ok()
+    );
     let adafactor = AdafactorConfig::new().with_scale_parameter(false);
     let accepted: Result<Decayed<_>, _> = DecayedConfig::new().try_build(adafactor.build());
     assert!(accepted.is_ok());

@@ -4,7 +4,8 @@ use burn::optim::StateSink;
 use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{DType, Device, TensorData};
 use burn_decay::{
-    AdamL2Config, AdamState, AdamWConfig, MomentPrecision, SgdL2Config, SgdState, SgdWConfig,
+    AdamL2Config, AdamState, AdamWConfig, DecayTarget, MomentPrecision, SgdL2Config, SgdState,
+    SgdWConfig,
 };
 
 use crate::config::panic_message;
@@ -27,10 +28,19 @@ fn adamw(precision: MomentPrecision) -> Optimizer {
     Optimizer::AdamW(config.build())
 }
 
-fn optimizers(precision: MomentPrecision) -> [Optimizer; 5] {
+fn optimizers(precision: MomentPrecision) -> [Optimizer; 6] {
     let momentum = Some(MomentumConfig::new().with_dampening(0.0));
     [
         adamw(precision),
+        Optimizer::AdamW(
+            AdamWConfig::torch()
+                .with_weight_decay(0.5)
+                .with_l1_decay(0.5)
+                .with_decay_target(DecayTarget::Start)
+                .with_stochastic_rounding(true)
+                .with_moment_precision(precision)
+                .build(),
+        ),
         Optimizer::AdamW(
             AdamWConfig::torch()
                 .with_amsgrad(true)

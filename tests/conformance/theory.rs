@@ -19,6 +19,12 @@ struct Mlp {
     output: Param<Tensor<2>>,
 }
 
+#[derive(Module, Debug)]
+struct Headed {
+    body: Mlp,
+    head: Param<Tensor<2>>,
+}
+
 fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
     let values = noise(seed, 0, shape.iter().product());
     Tensor::<1>::from_data(values.as_slice(), (device, DType::F64)).reshape(shape)
@@ -210,13 +216,23 @@ fn a_penalty_towards_the_start_is_a_term_of_the_loss() {
         let expected = 0.3 * apart.sum::<f64>();
         assert!((l1 - expected).abs() < 1e-12 * expected, "{l1} {expected}");
         let linear = |bias| burn::nn::LinearConfig::new(2, 2).with_bias(bias);
-        let other: burn::nn::Linear = linear(false).init(&device);
         let penalty = L2Penalty::new(LAMBDA);
-        let towards_other = penalty.clone().towards(&other).of(&model);
-        assert_eq!(towards_other.into_data(), penalty.of(&model).into_data());
-        let other: burn::nn::Linear = linear(true).init(&device);
-        let message = panic_message(|| penalty.towards(&other).of(&model));
-        assert!(message.starts_with("bias has the shape [16]"), "{message}");
+        for (bias, expected) in [
+            (true, "bias has the shape [16]"),
+            (false, "the penalty is towards"),
+        ] {
+            let other: burn::nn::Linear = linear(bias).init(&device);
+            let message = panic_message(|| penalty.clone().towards(&other).of(&model));
+            assert!(message.starts_with(expected), "{message}");
+        }
+        // A model within another is found by its parameters' ids, and the new one decays towards 0.
+        let whole = Headed {
+            body: start.clone(),
+            head: Param::from_tensor(random(8, [2, 2], &device)),
+        };
+        let of_whole: f64 = penalty.clone().towards(&start).of(&whole).into_scalar();
+        let of_head: f64 = whole.head.val().square().sum().into_scalar();
+        assert!((of_whole - LAMBDA / 2.0 * of_head).abs() < 1e-12);
     }
 }
 
