@@ -1,5 +1,5 @@
 //! A step in each way to decay beside the plain one, and Burn's other optimizers with a decay of ours
-//! beside themselves with their own or none.
+//! beside themselves without one.
 //!
 //! ```text
 //! cargo bench --bench ways                      # flex

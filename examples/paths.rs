@@ -4,7 +4,7 @@
 //! cargo run --release --example paths
 //! ```
 //!
-//! The picture, paths.svg, stands in the guide's page on the ways to decay.
+//! The guide's page on the ways to decay has the picture: copy paths.svg to src/guide/ where it changes.
 
 use burn::optim::Optimizer;
 use burn::tensor::{Device, Distribution, Tensor};

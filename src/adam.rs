@@ -90,8 +90,8 @@ impl Adam {
 /// `momentum.moment_1`, `momentum.moment_2`, `momentum.max_moment_2`), so that a checkpoint of
 /// one resumes in the other. Of a parameter in half precision the
 /// [master weights](crate::guide::fidelity#half-precision) are recorded too
-/// (`momentum.master_weights`), and of one that decays [towards its start](crate::DecayTarget::Start)
-/// that one (`momentum.start`). Moments of [8 bits](crate::MomentPrecision::Bits8) are recorded under
+/// (`momentum.master_weights`), and the starting value of one that decays
+/// [towards it](crate::DecayTarget::Start) (`momentum.start`). Moments of [8 bits](crate::MomentPrecision::Bits8) are recorded under
 /// names of their own, as `momentum.moment_1_codes` and `momentum.moment_1_scales`. The moments are of
 /// the parameter's shape and keep the precision they were recorded in until the next step.
 ///

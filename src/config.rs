@@ -28,7 +28,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// The name of the field, as in the configuration or in the type within it that has the field
-    /// (`max_lr`, `dampening`); `lambda` for a penalty's λ, `inner` for the optimizer that
+    /// (`max_lr`, `dampening`, `decay_schedule.end`); `lambda` for a penalty's λ, `inner` for the optimizer that
     /// [`DecayedConfig`](crate::DecayedConfig) wraps.
     pub fn field(&self) -> &'static str {
         self.field

@@ -131,11 +131,13 @@ macro_rules! config {
 
     (@rounding $default:literal; $($groups:ident)*; $config:ident $docs:tt $($fields:tt)*) => {
         $crate::options::config! { @groups $($groups)*; $config $docs $($fields)*
-            /// Whether a weight that decays is rounded up or down at random, by how near either is,
-            /// and not to the nearest. A decay below half of its last bit then counts, on average,
-            /// also where the updates do not vary: are all of one size, as Lion's, or 0
-            /// ([How a decay gets lost](crate::guide::fidelity#what-one-rounding-cannot-do)). What is
-            /// random is a hash of the step and the element's place, so that a run can be repeated.
+            /// Stochastic rounding: whether a new weight, where it decays, is one of the two neighbours
+            /// of the exact result at random, by how near each is, and not the nearest. A decay below
+            /// half of its last bit then counts, on average, also where the updates do not vary: are
+            /// all of one size, as Lion's, or 0
+            /// ([How a decay gets lost](crate::guide::fidelity#what-one-rounding-cannot-do)). Rounding
+            /// is seeded by the step and the element's index, so that a run can be repeated. Nothing
+            /// changes in f64.
             with_stochastic_rounding => stochastic_rounding: bool = $default,
         }
     };

@@ -85,8 +85,8 @@ impl Sgd {
 }
 
 /// What SGD remembers of one parameter from step to step: with momentum the velocity, with a schedule or
-/// stochastic rounding the number of steps, of one that decays towards its start that one, and of a
-/// parameter in half precision the [master weights](crate::guide::fidelity#half-precision).
+/// stochastic rounding the number of steps, where it decays towards its start that value, and in half
+/// precision the [master weights](crate::guide::fidelity#half-precision).
 ///
 /// It is recorded under the name that Burn's own `Sgd` uses (`momentum.velocity`), so that a
 /// checkpoint of one resumes in the other, and with it the number of steps (`momentum.steps`), from

@@ -6,7 +6,8 @@ use crate::config::{ConfigError, at_least_one, not_negative};
 ///
 /// The steps are counted in the optimizer's state, so that a schedule works through any `Learner`
 /// and goes on where a [checkpoint](crate::guide::checkpoints) resumes. Each parameter counts the
-/// steps in which it has a gradient.
+/// steps in which it has a gradient: one that is unfrozen late begins late. The coefficient of an L1
+/// decay is not scheduled.
 ///
 /// ```
 /// use burn_decay::{AdamWConfig, DecaySchedule};
@@ -66,8 +67,8 @@ impl DecaySchedule {
         match *self {
             Self::Constant => Ok(()),
             Self::Linear { end, steps } | Self::Cosine { end, steps } => {
-                not_negative("end", end)?;
-                at_least_one("steps", steps)
+                not_negative("decay_schedule.end", end)?;
+                at_least_one("decay_schedule.steps", steps)
             }
         }
     }

@@ -8,8 +8,8 @@ pub enum DecayTarget {
     /// 0.
     #[default]
     Zero,
-    /// Where training began, θ₀: the decay is of `θ - θ₀` then, or the penalty on it. For
-    /// fine-tuning, where 0 is far from what has been learned, and the start is not
+    /// Where training began, θ₀: what decays, or is penalized, is `θ - θ₀`. For fine-tuning, where the
+    /// start is a better guess than 0
     /// ([L2-SP](https://arxiv.org/abs/1802.01483), equation 2).
     ///
     /// θ₀ is the parameter as the optimizer first steps it. It is kept in the state, in the

@@ -155,10 +155,16 @@ impl Timescale {
         self.steps
     }
 
+    /// δ, the share of a weight that decays in a step: `1/τ`. It is also λ for
+    /// [`DecayScaling::Schedule`](crate::DecayScaling::Schedule).
+    #[must_use]
+    pub fn coefficient(&self) -> f64 {
+        1.0 / self.steps
+    }
+
     /// λ at a learning rate: `1/(lr·τ)`, for
-    /// [`DecayScaling::LearningRate`](crate::DecayScaling::LearningRate). With a schedule it is that of
-    /// its largest rate; for [`DecayScaling::Schedule`](crate::DecayScaling::Schedule) λ is `1/τ`, which
-    /// is this one at a rate of 1.
+    /// [`DecayScaling::LearningRate`](crate::DecayScaling::LearningRate). With a schedule, at its
+    /// largest rate.
     ///
     /// # Panics
     ///
@@ -170,13 +176,13 @@ impl Timescale {
             lr > 0.0 && lr.is_finite(),
             "the learning rate must be greater than 0 and finite, but is {lr}"
         );
-        1.0 / (lr * self.steps)
+        self.coefficient() / lr
     }
 
     /// The number of steps after which half of a weight without updates is left:
     /// `ln(1/2) / ln(1 - 1/τ)`, nearly 0.69 τ.
     #[must_use]
     pub fn half_life(&self) -> f64 {
-        0.5f64.ln() / (-1.0 / self.steps).ln_1p()
+        0.5f64.ln() / (-self.coefficient()).ln_1p()
     }
 }

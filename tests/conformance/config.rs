@@ -67,11 +67,11 @@ fn a_field_out_of_range_is_named_with_its_value() {
                 end: -0.1,
                 steps: 9,
             }),
-            "end must be at least 0 and finite in f32, but is -0.1",
+            "decay_schedule.end must be at least 0 and finite in f32, but is -0.1",
         ),
         (
             w().with_decay_schedule(DecaySchedule::Cosine { end: 0.1, steps: 0 }),
-            "steps must be at least 1, but is 0",
+            "decay_schedule.steps must be at least 1, but is 0",
         ),
     ];
     for (config, message) in refused {
