@@ -64,6 +64,7 @@
 //! - [`L2Penalty`] and [`L1Penalty`]: penalties as terms of the loss
 //! - [`Undecayed`]: the group of biases, norm weights and, on request, embeddings
 //! - [`clip_grad_norm`]: clipping by the norm over all gradients together
+//! - [`try_load_record`]: a checkpoint that is damaged, or of something else, as an error
 //!
 //! The [`guide`] explains each of them, with code that runs.
 //!
@@ -98,6 +99,7 @@ mod config;
 mod decay;
 mod decayed;
 pub mod guide;
+mod loading;
 mod moment_precision;
 mod options;
 mod parameters;
@@ -119,6 +121,7 @@ pub use decay::{
     DecayScaling, DecaySchedule, DecayTarget, Timescale, TrainingLength, normalized_weight_decay,
 };
 pub use decayed::{Decayed, DecayedConfig, DecayedState};
+pub use loading::{LoadError, try_load_record};
 pub use moment_precision::MomentPrecision;
 pub use penalty::{L1Penalty, L2Penalty};
 pub use schedule::{CosineWarmRestartsLrScheduler, CosineWarmRestartsLrSchedulerConfig};

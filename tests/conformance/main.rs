@@ -10,6 +10,7 @@ mod fidelity;
 mod forms;
 mod kept;
 mod libraries;
+mod loading;
 mod master;
 mod modules;
 mod moments;

@@ -1,0 +1,229 @@
+//! Loading an optimizer's record that may be damaged, or of something else.
+
+use core::any::Any;
+use core::fmt;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::module::{Module, Param};
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::store::RecordError;
+use burn::tensor::{Bytes, Shape, Tensor, TensorData};
+use burn_pack::Reader;
+
+use crate::parameters::{Place, Visit, walk};
+use crate::record::ParameterId;
+
+/// Loads a record into an optimizer of `module`, as
+/// [`ModuleOptimizer::load_record`](burn::optim::ModuleOptimizer::load_record) does, if all of it is
+/// read and fits.
+///
+/// Burn's `load_record` passes over what it cannot use: with the record of another model or of another
+/// kind of optimizer every state starts from zero without a word, and what is damaged panics or does the
+/// same. Here it is an error that names the parameter. It works for Burn's own optimizers too, and for
+/// groups of them.
+///
+/// What it cannot see is a number that became another finite number: Burn's format has no checksum.
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::optim::GradientsParams;
+/// use burn::tensor::{Device, Tensor};
+/// use burn_decay::{AdamWConfig, SgdWConfig, try_load_record};
+///
+/// let device = Device::default().autodiff();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let mut optimizer = AdamWConfig::new().init();
+/// let loss = model.forward(Tensor::<2>::ones([8, 4], &device)).square().mean();
+/// let gradients = GradientsParams::from_grads(loss.backward(), &model);
+/// let model = optimizer.step(1e-3, model, gradients);
+///
+/// let resumed = try_load_record(AdamWConfig::new().init(), optimizer.to_record(), &model)?;
+/// let error = try_load_record(SgdWConfig::new().init(), optimizer.to_record(), &model).err().unwrap();
+/// assert!(error.to_string().contains("momentum.moment_1 is not of this optimizer"));
+/// # Ok::<(), burn_decay::LoadError>(())
+/// ```
+///
+/// # Errors
+///
+/// - Burn cannot read the record.
+/// - It has a state of a parameter that the module has not (it is of another model).
+/// - It lacks that of one that the module has, and that requires gradients. (A parameter that has had no
+///   gradient yet has none: freeze it, or use Burn's `load_record`.) A record without any state is that
+///   of a first step, or of SGD without momentum, and is loaded.
+/// - A state is not of its parameter's shape, holds a NaN, or a second moment that is negative, or is
+///   refused by the optimizer.
+/// - The optimizer does not take a part of it (it is of another kind of optimizer).
+pub fn try_load_record<M: Module>(
+    optimizer: ModuleOptimizer,
+    record: OptimizerRecord,
+    module: &M,
+) -> Result<ModuleOptimizer, LoadError> {
+    let bytes = record.into_bytes()?;
+    let recorded = States::read(bytes.clone())?;
+    let mut parameters = Parameters::default();
+    walk(module, &mut parameters);
+    parameters.check(&recorded)?;
+
+    let record = OptimizerRecord::from_bytes(bytes)?;
+    // An optimizer refuses a state by a panic: Burn gives it no other way.
+    let load = AssertUnwindSafe(|| optimizer.load_record(record));
+    let loaded = catch_unwind(load).map_err(|panic| LoadError::of_panic(&*panic))?;
+    let taken = States::read(loaded.into_bytes()?)?;
+    for (id, state) in &recorded.0 {
+        for leaf in state.keys() {
+            if !taken
+                .0
+                .get(id)
+                .is_some_and(|taken| taken.contains_key(leaf))
+            {
+                return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
+            }
+        }
+    }
+    Ok(loaded)
+}
+
+/// Why a record was not loaded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Burn cannot read it.
+    Unreadable(RecordError),
+    /// It is not what the optimizer and the module need: a text that names the parameter.
+    Unfit(String),
+}
+
+impl LoadError {
+    fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()));
+        Self::Unfit(text.unwrap_or_else(|| "the optimizer refuses it".into()))
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "the optimizer's record cannot be read: {error}"),
+            Self::Unfit(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(error) => Some(error),
+            Self::Unfit(_) => None,
+        }
+    }
+}
+
+impl From<RecordError> for LoadError {
+    fn from(error: RecordError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// What Burn's optimizers and ours record averages and sums of squares as.
+const SQUARES: [&str; 6] = [
+    "moment_2",
+    "max_moment_2",
+    "exp_avg_sq",
+    "square_avg",
+    "second_moment",
+    "sum",
+];
+
+/// What is recorded of each parameter: scalars, and tensors.
+struct States(BTreeMap<ParameterId, BTreeMap<String, Option<TensorData>>>);
+
+impl States {
+    fn read(bytes: Bytes) -> Result<Self, LoadError> {
+        let reader = Reader::from_bytes(bytes).map_err(RecordError::from)?;
+        let mut states = Self(BTreeMap::new());
+        for name in reader.scalars().keys() {
+            states.insert(name, None)?;
+        }
+        for tensor in reader.into_tensors().map_err(RecordError::from)? {
+            let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(RecordError::from)?;
+            states.insert(&name, Some(TensorData::from_bytes(bytes, shape, dtype)))?;
+        }
+        Ok(states)
+    }
+
+    /// Under the parameter's id, with which Burn begins every name.
+    fn insert(&mut self, name: &str, value: Option<TensorData>) -> Result<(), LoadError> {
+        let parts = name.split_once('.');
+        let parts = parts.and_then(|(id, leaf)| Some((id.parse().ok()?, leaf)));
+        let Some((id, leaf)) = parts else {
+            let what = format!("the optimizer's record holds {name}, which is of no parameter");
+            return Err(LoadError::Unfit(what));
+        };
+        self.0.entry(id).or_default().insert(leaf.into(), value);
+        Ok(())
+    }
+}
+
+/// The parameters of a module that require gradients, by id: paths and shapes.
+#[derive(Default)]
+struct Parameters(BTreeMap<ParameterId, (String, Shape)>);
+
+impl Visit for Parameters {
+    fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
+        if parameter.val().is_require_grad() {
+            let described = (place.path(), parameter.shape());
+            self.0.entry(parameter.id.val()).or_insert(described);
+        }
+    }
+}
+
+impl Parameters {
+    fn check(&self, states: &States) -> Result<(), LoadError> {
+        for (id, state) in &states.0 {
+            let Some((_, shape)) = self.0.get(id) else {
+                return Err(self.error(*id, "is not in the module, or does not learn".into()));
+            };
+            for (leaf, data) in state {
+                let Some(data) = data else {
+                    continue;
+                };
+                // A state may hold less than the parameter, as factored moments do, but nothing else.
+                let found = data.shape();
+                let mut pairs = found.iter().zip(shape.iter());
+                let fits = pairs.all(|(found, size)| found == size || *found == 1);
+                let of_rank = found.num_dims() == shape.num_dims();
+                if of_rank && !fits && !leaf.ends_with("_scales") {
+                    let what = format!("{leaf} has the shape {found}, but the parameter {shape}");
+                    return Err(self.error(*id, what));
+                }
+                // In memory of their own: a record's may be at any address.
+                let bytes = data.as_bytes().to_vec();
+                let numbers = TensorData::from_bytes_vec(bytes, found.clone(), data.dtype());
+                let name = leaf.rsplit('.').next().unwrap_or_default();
+                let wrong =
+                    |number: &f64| number.is_nan() || SQUARES.contains(&name) && *number < 0.0;
+                let mut numbers = numbers.iter::<f64>();
+                if data.dtype().is_float()
+                    && let Some(number) = numbers.find(wrong)
+                {
+                    return Err(self.error(*id, format!("{leaf} holds {number}")));
+                }
+            }
+        }
+        let lacking = self.0.keys().find(|id| !states.0.contains_key(id));
+        match lacking {
+            Some(id) if !states.0.is_empty() => Err(self.error(*id, "has no state".into())),
+            _ => Ok(()),
+        }
+    }
+
+    fn error(&self, id: ParameterId, what: String) -> LoadError {
+        let path = self.0.get(&id).map(|(path, _)| format!(", {path}"));
+        let path = path.unwrap_or_default();
+        LoadError::Unfit(format!(
+            "the optimizer's record of parameter {id}{path}: {what}"
+        ))
+    }
+}

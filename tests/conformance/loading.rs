@@ -1,0 +1,238 @@
+//! Records that are damaged, or of something else, are refused and named before anything is lost.
+
+use burn::module::{Module, Param};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, LionConfig, ModuleOptimizer, MuonConfig, OptimizerRecord};
+use burn::tensor::{Bytes, Device, Tensor};
+use burn_decay::{
+    AdamL2Config, AdamWConfig, DecayTarget, DecayedConfig, MomentPrecision, SgdL2Config,
+    SgdWConfig, try_load_record,
+};
+
+use crate::data::{noise, to_f32};
+use crate::forms::{tensor, values};
+
+#[derive(Module, Debug)]
+struct Model {
+    first: Param<Tensor<2>>,
+    second: Param<Tensor<2>>,
+}
+
+const SHAPE: [usize; 2] = [64, 80];
+
+fn numbers(step: u64, device: &Device) -> Tensor<2> {
+    tensor(
+        &to_f32(&noise(31, step, SHAPE[0] * SHAPE[1])),
+        SHAPE,
+        device,
+    )
+}
+
+impl Model {
+    fn new() -> Self {
+        let device = Device::flex().autodiff();
+        let [first, second] = [0, 1].map(|seed| Param::from_tensor(numbers(seed, &device)));
+        Self { first, second }
+    }
+
+    fn step(self, optimizer: &mut ModuleOptimizer, step: u64) -> Self {
+        let mut gradients = GradientsParams::new();
+        for parameter in [&self.first, &self.second] {
+            gradients.register(parameter.id, numbers(step, &Device::flex()));
+        }
+        optimizer.step(1e-2, self, gradients)
+    }
+
+    fn values(&self) -> Vec<f64> {
+        let [first, second] = [&self.first, &self.second].map(|it| values(&it.val()));
+        [first, second].concat()
+    }
+}
+
+/// The optimizers that records are taken of, and tried on.
+fn optimizers() -> Vec<(&'static str, ModuleOptimizer)> {
+    let momentum = Some(MomentumConfig::new());
+    let small = AdamWConfig::new()
+        .with_moment_precision(MomentPrecision::Bits8)
+        .with_decay_target(DecayTarget::Start);
+    let lion = LionConfig::new().build();
+    vec![
+        ("AdamW", AdamWConfig::new().init()),
+        ("AdamW in 8 bits, towards the start", small.init()),
+        ("AdamL2", AdamL2Config::new().with_amsgrad(true).init()),
+        (
+            "SgdW",
+            SgdWConfig::new().with_momentum(momentum.clone()).init(),
+        ),
+        ("SgdL2", SgdL2Config::new().with_momentum(momentum).init()),
+        ("Lion, decayed", DecayedConfig::new().init(lion.clone())),
+        ("Lion", lion.into()),
+        ("Muon", MuonConfig::new().build().into()),
+        ("Burn's AdamW", burn::optim::AdamWConfig::new().init()),
+    ]
+}
+
+/// A model and an optimizer after some steps.
+fn trained(optimizer: &ModuleOptimizer) -> (Model, ModuleOptimizer) {
+    let (mut model, mut optimizer) = (Model::new(), optimizer.clone());
+    for step in 2..6 {
+        model = model.step(&mut optimizer, step);
+    }
+    (model, optimizer)
+}
+
+#[test]
+fn a_whole_record_is_loaded_and_goes_on() {
+    for (name, optimizer) in optimizers() {
+        let (model, mut trained) = trained(&optimizer);
+        let record = trained.to_record();
+        let loaded = try_load_record(optimizer, record, &model);
+        let mut loaded = loaded.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expected = model.clone().step(&mut trained, 9).values();
+        assert_eq!(model.step(&mut loaded, 9).values(), expected, "{name}");
+    }
+    // Before the first step there is nothing to lose.
+    let untouched = AdamWConfig::new().init();
+    let record = untouched.to_record();
+    assert!(try_load_record(untouched, record, &Model::new()).is_ok());
+}
+
+#[test]
+fn the_record_of_another_optimizer_is_refused() {
+    // Those of one row read each other's.
+    let families: [&[&str]; 5] = [
+        &[
+            "AdamW",
+            "AdamW in 8 bits, towards the start",
+            "AdamL2",
+            "Burn's AdamW",
+        ],
+        &["SgdW", "SgdL2"],
+        &["Lion, decayed"],
+        &["Lion"],
+        &["Muon"],
+    ];
+    let family = |name| families.iter().position(|family| family.contains(&name));
+    let (mut refused, mut loaded) = (0, 0);
+    for (from, optimizer) in optimizers() {
+        let (model, trained) = trained(&optimizer);
+        for (into, other) in optimizers() {
+            match try_load_record(other, trained.to_record(), &model) {
+                Ok(_) => {
+                    let both = [from, into];
+                    let kin = family(from) == family(into) || both == ["Lion", "Lion, decayed"];
+                    // Muon's momentum is SGD's velocity, by name and meaning.
+                    let muon =
+                        both.contains(&"Muon") && both.iter().any(|it| it.starts_with("Sgd"));
+                    assert!(kin || muon, "{from} into {into}");
+                    loaded += 1;
+                }
+                Err(error) => {
+                    let parameter = model.first.id.val().to_string();
+                    let second = model.second.id.val().to_string();
+                    let text = error.to_string();
+                    assert!(
+                        text.contains(&parameter) || text.contains(&second),
+                        "{text}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("{loaded} loaded, {refused} refused");
+    assert!(loaded >= 15 && refused >= 40);
+}
+
+#[test]
+fn the_record_of_another_model_is_refused() {
+    let adamw = || AdamWConfig::new().init();
+    let (model, trained) = trained(&adamw());
+    let error = |module: &Model| {
+        let loaded = try_load_record(adamw(), trained.to_record(), module);
+        loaded.err().expect("it is refused").to_string()
+    };
+    assert!(error(&Model::new()).ends_with("is not in the module, or does not learn"));
+    let mut grown = model.clone();
+    grown.second = Param::from_tensor(numbers(7, &Device::flex().autodiff()));
+    assert!(error(&grown).contains("is not in the module"));
+    let mut reshaped = model.clone();
+    let turned = numbers(0, &Device::flex().autodiff())
+        .reshape([80, 64])
+        .detach();
+    reshaped.first = Param::initialized(reshaped.first.id, turned.require_grad());
+    let text = error(&reshaped);
+    assert!(
+        text.contains("first: momentum.moment_1 has the shape [64, 80]"),
+        "{text}"
+    );
+    let frozen = model.no_grad();
+    assert!(error(&frozen).contains("does not learn"));
+}
+
+#[test]
+fn a_parameter_without_a_state_is_named() {
+    let adamw = || AdamWConfig::new().init();
+    let mut model = Model::new();
+    let mut optimizer = adamw();
+    let mut gradients = GradientsParams::new();
+    gradients.register(model.first.id, numbers(3, &Device::flex()));
+    model = optimizer.step(1e-2, model, gradients);
+    let error = try_load_record(adamw(), optimizer.to_record(), &model).err();
+    let text = error.expect("it is refused").to_string();
+    assert!(text.ends_with("second: has no state"), "{text}");
+}
+
+/// Thousands of flipped bits and cuts: an error, or all of it is read. No panic comes through, no state
+/// is lost, and no weight becomes a NaN.
+#[test]
+fn damage_is_an_error_or_a_number() {
+    let cases: u64 = std::env::var("PROPTEST_CASES").map_or(300, |cases| {
+        cases.parse().expect("PROPTEST_CASES is a number")
+    });
+    for (name, optimizer) in optimizers() {
+        let (model, mut trained) = trained(&optimizer);
+        let whole = trained.into_bytes().expect("it can be written").to_vec();
+        let expected = model.clone().step(&mut trained, 9).values();
+        let afresh = model.clone().step(&mut optimizer.clone(), 9).values();
+        let [mut refused, mut equal, mut other] = [0; 3];
+        for case in 0..cases {
+            let random = |i: u64, below: usize| {
+                let bits = (case * 4 + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                ((bits ^ bits >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) as usize % below
+            };
+            let mut damaged = whole.clone();
+            if case % 8 == 0 {
+                damaged.truncate(random(0, whole.len()));
+            } else if case % 2 == 0 {
+                // In the header, which is small beside the numbers.
+                damaged[random(0, whole.len().min(1500))] ^= 1 << random(1, 8);
+            } else {
+                damaged[random(0, whole.len())] ^= 1 << random(1, 8);
+            }
+            let load = || {
+                let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(damaged))?;
+                try_load_record(optimizer.clone(), record, &model)
+            };
+            let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(load));
+            let Ok(mut loaded) = loaded.unwrap_or_else(|_| panic!("{name}, {case}: a panic"))
+            else {
+                refused += 1;
+                continue;
+            };
+            let weights = model.clone().step(&mut loaded, 9).values();
+            assert!(
+                weights.iter().all(|weight| !weight.is_nan()),
+                "{name}, {case}: NaN"
+            );
+            assert_ne!(weights, afresh, "{name}, {case}: all is lost");
+            if weights == expected {
+                equal += 1;
+            } else {
+                other += 1;
+            }
+        }
+        println!("{name}: {refused} refused, {equal} equal, {other} with another number");
+        assert!(refused > cases / 10, "{name}");
+    }
+}
