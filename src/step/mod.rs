@@ -245,18 +245,14 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     };
     let moments = prepared(moments, &parameter, precision, coefficients.time);
     coefficients.check(arithmetic(common));
-    // What an f64 loses is too little to be worth any noise.
-    let rounded_to_nearest;
-    let coefficients = if coefficients.decay.stochastic && common == DType::F64 {
-        let mut decay = coefficients.decay;
-        decay.stochastic = false;
-        rounded_to_nearest = Coefficients {
-            decay,
-            ..*coefficients
-        };
-        &rounded_to_nearest
-    } else {
-        coefficients
+    let Coefficients { decay, time, .. } = *coefficients;
+    let coefficients = Coefficients {
+        decay: Decay {
+            // What an f64 loses is too little to be worth any noise.
+            stochastic: decay.stochastic && common != DType::F64,
+            ..decay
+        },
+        ..*coefficients
     };
 
     let form = match (parameter.device().as_dispatch(), common) {
@@ -275,9 +271,9 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         }
         _ => portable::step,
     };
-    let mut updated = form(parameter, gradient, start, moments, coefficients);
-    if coefficients.decay.stochastic && is_half(own) && own != common {
-        return portable::rounded(updated, None, own, coefficients.time);
+    let mut updated = form(parameter, gradient, start, moments, &coefficients);
+    if decay.stochastic && is_half(own) && own != common {
+        return portable::rounded(updated, None, own, time);
     }
     cast(&mut updated, own);
     updated

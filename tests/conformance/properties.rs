@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor};
 use burn_decay::{AdamState, AdamWConfig, SimpleOptimizer};
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 
 use crate::data::{noise, to_f32};
 use crate::forms::{Form, Run, State, pairs, tensor, values};
@@ -124,7 +125,7 @@ fn ways() -> impl Strategy<Value = Ways> {
     prop_oneof![Just(Ways::default()), ways]
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+fn settings() -> impl Strategy<Value = Setting> {
     let setting = (
         prop_oneof![Just(Coupling::L2), Just(Coupling::Decoupled)],
         prop_oneof![Just(0.0), 1e-6..1e-1f64],
@@ -132,7 +133,7 @@ fn cases() -> impl Strategy<Value = Case> {
         ways(),
         rules(),
     );
-    let setting = setting.prop_map(|(coupling, lr, weight_decay, ways, rule)| Setting {
+    setting.prop_map(|(coupling, lr, weight_decay, ways, rule)| Setting {
         coupling,
         lr,
         weight_decay,
@@ -149,7 +150,10 @@ fn cases() -> impl Strategy<Value = Case> {
             },
         },
         rule,
-    });
+    })
+}
+
+fn cases() -> impl Strategy<Value = Case> {
     let layouts = [(); 3].map(|()| select(&LAYOUTS[..]));
     let dtypes = vec![DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
     (
@@ -159,7 +163,7 @@ fn cases() -> impl Strategy<Value = Case> {
         select(dtypes),
         -20..10,
         any::<bool>(),
-        setting,
+        settings(),
     )
         .prop_map(
             |(seed, shape, layouts, dtype, magnitude, keep, setting)| Case {
@@ -336,6 +340,37 @@ proptest! {
             assert_close([&actual, &expected], |i| tolerance[i]);
         }
     }
+}
+
+/// The papers' formulas, in every way to decay, over more steps than a schedule has.
+#[test]
+fn every_way_is_what_the_reference_says() {
+    const COUNT: usize = 12;
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(500));
+    let cases = (settings(), 0..1000u64);
+    let result = runner.run(&cases, |(setting, seed)| {
+        let mut reference = Reference::new(&setting, noise(seed, 0, COUNT));
+        let gradients: Vec<Vec<f64>> = (1..=6).map(|step| noise(seed, step, COUNT)).collect();
+        for gradient in &gradients {
+            reference.step(gradient);
+        }
+        for form in pairs().into_iter().flatten() {
+            if !form.dtypes.contains(&DType::F64) {
+                continue;
+            }
+            let of = |numbers: &[f64]| Tensor::<1>::from_data(numbers, (&form.device, DType::F64));
+            let mut run = Run::new(setting.build(), setting.lr, of(&noise(seed, 0, COUNT)));
+            for gradient in &gradients {
+                run.step(of(gradient));
+            }
+            for (actual, expected) in values(&run.parameter).iter().zip(&reference.parameter) {
+                let apart = (actual - expected).abs();
+                prop_assert!(apart < 1e-11, "{}: {actual} {expected}", form.name);
+            }
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// In the portable form on a CPU alone: some of Burn's operations on CubeCL panic on nothing.

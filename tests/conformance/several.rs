@@ -1,6 +1,8 @@
 //! Laws of gradients from several places: of several devices, or accumulated over several batches. Burn
 //! adds them up.
 
+#[cfg(all(feature = "flex", feature = "ndarray"))]
+use burn::module::ParamId;
 use burn::module::{Module, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer, MultiGradientsParams};
 use burn::tensor::{Device, Tensor};
@@ -146,5 +148,46 @@ fn a_coupled_penalty_weighs_a_nth_beside_a_sum() {
         let whole = run(whole, 1e-2, &device, mean);
         let apart = sums[0].iter().zip(whole).map(|(a, b)| (a - b).abs());
         assert!(apart.fold(0.0, f64::max) > 1e-2);
+    }
+}
+
+/// Two devices of two backends: each parameter is stepped on one of them, where its state stays, and
+/// comes to what one device makes of it.
+#[cfg(all(feature = "flex", feature = "ndarray"))]
+#[test]
+fn two_devices_share_the_parameters() {
+    #[allow(
+        deprecated,
+        reason = "Burn deprecates the ndarray backend, and keeps it"
+    )]
+    let both = [Device::flex(), Device::ndarray()];
+    let [first, _] = both.clone().map(|device| device.autodiff());
+    for optimizer in optimizers(0.1) {
+        for id in 0..4 {
+            let weight = Model::new(&first).weight.val();
+            let start = Model {
+                weight: Param::initialized(ParamId::from(id), weight.detach().require_grad()),
+            };
+            let (mut model, mut several) = (start.clone(), optimizer.clone());
+            let (mut alone, mut one) = (start, optimizer.clone());
+            for step in 1..=STEPS {
+                let grads = both.iter().enumerate().map(|(i, device)| {
+                    let gradient = numbers(2 + i as u64, step, device);
+                    (model.of(gradient), device.clone())
+                });
+                let grads = MultiGradientsParams {
+                    grads: grads.collect(),
+                };
+                model = several.step_multi(1e-2, model, grads);
+                let on_first = |seed| numbers(seed, step, &both[0]);
+                let gradients = alone.of(on_first(2) + on_first(3));
+                alone = one.step(1e-2, alone, gradients);
+            }
+            let where_it_is = model.weight.val().device().inner();
+            assert_eq!(where_it_is, both[id as usize % 2]);
+            for (several, alone) in model.values().iter().zip(alone.values()) {
+                assert!((several - alone).abs() < 1e-6, "{several} {alone}");
+            }
+        }
     }
 }
