@@ -48,7 +48,9 @@ config! {
 /// AdaGrad's `lr_decay`, Muon's adjustment to a matrix's shape) does so for its update alone.
 ///
 /// The state is the inner one's with what the decay needs, and is recorded so: a record of the inner
-/// optimizer resumes here, and one of this resumes there. A parameter in half precision has
+/// optimizer resumes here, and one of this resumes there. (Burn's optimizers read a record in the default
+/// precision, so that of an f64 parameter, or of one in half precision without master weights, it does not
+/// resume, here as there. The inner one must not itself be a `Decayed`, which records under the same names.) A parameter in half precision has
 /// [master weights](crate::guide::fidelity#half-precision), and the inner optimizer then steps in
 /// f32. A gradient in a wider precision than its parameter's is not narrowed.
 ///
@@ -281,7 +283,10 @@ impl<S: RecordState, const D: usize> RecordState for DecayedState<S, D> {
             inner.state_flatten(prefix, out);
         }
         let prefix = join_path(prefix, DECAY);
-        out.push_scalar(&prefix, TIME, self.time.into());
+        // Of a record of the inner optimizer that has been loaded, and not stepped yet, there is none.
+        if self.time > 0 {
+            out.push_scalar(&prefix, TIME, self.time.into());
+        }
         self.weights.record(&prefix, out);
     }
 

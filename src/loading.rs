@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::module::{Module, Param};
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::RecordError;
 use burn::tensor::{Bytes, Shape, Tensor, TensorData};
 use burn_pack::Reader;
@@ -48,9 +48,10 @@ use crate::record::ParameterId;
 ///
 /// - Burn cannot read the record.
 /// - It has a state of a parameter that the module has not (it is of another model).
-/// - It lacks that of one that the module has, and that requires gradients. (A parameter that has had no
-///   gradient yet has none: freeze it, or use Burn's `load_record`.) A record without any state is that
-///   of a first step, or of SGD without momentum, and is loaded.
+/// - It lacks that of one that the module has, that requires gradients, and of which the optimizer would
+///   have a state after a step. (A parameter that has had no gradient yet has none: freeze it, or use
+///   Burn's `load_record`.) A record without any state is that of an optimizer before its first step, and
+///   is loaded.
 /// - A state is not of its parameter's shape, holds a NaN, or a second moment that is negative, or is
 ///   refused by the optimizer.
 /// - The optimizer does not take a part of it (it is of another kind of optimizer).
@@ -64,6 +65,11 @@ pub fn try_load_record<M: Module>(
     let mut parameters = Parameters::default();
     walk(module, &mut parameters);
     parameters.check(&recorded)?;
+
+    let lacking = Lacking::of(&parameters, &recorded);
+    if let Some(id) = lacking.with_a_state(&optimizer, module)? {
+        return Err(parameters.error(id, "has no state".into()));
+    }
 
     let record = OptimizerRecord::from_bytes(bytes)?;
     // An optimizer refuses a state by a panic: Burn gives it no other way.
@@ -123,6 +129,49 @@ impl std::error::Error for LoadError {
 impl From<RecordError> for LoadError {
     fn from(error: RecordError) -> Self {
         Self::Unreadable(error)
+    }
+}
+
+/// The parameters that a record has no state of, if it has any at all, with gradients of 0.
+#[derive(Default)]
+struct Lacking {
+    ids: Vec<ParameterId>,
+    gradients: GradientsParams,
+}
+
+impl Visit for Lacking {
+    fn parameter<const D: usize>(&mut self, _place: &Place, parameter: &Param<Tensor<D>>) {
+        if self.ids.contains(&parameter.id.val()) {
+            let weight = parameter.val().inner();
+            self.gradients.register(parameter.id, weight.zeros_like());
+        }
+    }
+}
+
+impl Lacking {
+    fn of(parameters: &Parameters, states: &States) -> Self {
+        let ids = parameters.0.keys().copied();
+        let ids = ids.filter(|id| !states.0.is_empty() && !states.0.contains_key(id));
+        Self {
+            ids: ids.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The first of which the optimizer would have a state: SGD without momentum has none.
+    fn with_a_state<M: Module>(
+        mut self,
+        optimizer: &ModuleOptimizer,
+        module: &M,
+    ) -> Result<Option<ParameterId>, LoadError> {
+        if self.ids.is_empty() {
+            return Ok(None);
+        }
+        walk(module, &mut self);
+        let mut optimizer = optimizer.clone();
+        optimizer.step(0.0, module.clone(), self.gradients);
+        let states = States::read(optimizer.into_bytes()?)?;
+        Ok(self.ids.into_iter().find(|id| states.0.contains_key(id)))
     }
 }
 
@@ -189,19 +238,17 @@ impl Parameters {
                 let Some(data) = data else {
                     continue;
                 };
-                // A state may hold less than the parameter, as factored moments do, but nothing else.
                 let found = data.shape();
-                let mut pairs = found.iter().zip(shape.iter());
-                let fits = pairs.all(|(found, size)| found == size || *found == 1);
-                let of_rank = found.num_dims() == shape.num_dims();
-                if of_rank && !fits && !leaf.ends_with("_scales") {
+                let name = leaf.rsplit('.').next().unwrap_or_default();
+                // Adafactor's factors hold less than the parameter, scales one number for a block.
+                let is_whole = !name.ends_with("second_moment") && !name.ends_with("_scales");
+                if is_whole && found.num_dims() == shape.num_dims() && found != shape {
                     let what = format!("{leaf} has the shape {found}, but the parameter {shape}");
                     return Err(self.error(*id, what));
                 }
                 // In memory of their own: a record's may be at any address.
                 let bytes = data.as_bytes().to_vec();
                 let numbers = TensorData::from_bytes_vec(bytes, found.clone(), data.dtype());
-                let name = leaf.rsplit('.').next().unwrap_or_default();
                 let wrong =
                     |number: &f64| number.is_nan() || SQUARES.contains(&name) && *number < 0.0;
                 let mut numbers = numbers.iter::<f64>();
@@ -212,11 +259,7 @@ impl Parameters {
                 }
             }
         }
-        let lacking = self.0.keys().find(|id| !states.0.contains_key(id));
-        match lacking {
-            Some(id) if !states.0.is_empty() => Err(self.error(*id, "has no state".into())),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn error(&self, id: ParameterId, what: String) -> LoadError {

@@ -98,7 +98,7 @@ macro_rules! penalty {
             pub fn towards<M: Module>(mut self, start: &M) -> Self {
                 let mut starts = Starts::default();
                 walk(start, &mut starts);
-                self.0.start = Arc::new(starts);
+                self.0.start = Some(Arc::new(starts));
                 self
             }
 
@@ -148,7 +148,7 @@ struct Penalty {
     lambda: f64,
     vectors: bool,
     group: ParamGroup,
-    start: Arc<Starts>,
+    start: Option<Arc<Starts>>,
 }
 
 /// The weights that are penalized towards: tensors of any rank, by id and by path.
@@ -171,9 +171,6 @@ impl Visit for Starts {
 impl Starts {
     /// That of a parameter.
     fn of<const D: usize>(&self, place: &Place, parameter: &Param<Tensor<D>>) -> Option<Tensor<D>> {
-        if self.by_id.is_empty() {
-            return None;
-        }
         let by_path = || self.by_path.get(&place.path());
         let start = self.by_id.get(&parameter.id).or_else(by_path)?;
         let shape = parameter.shape();
@@ -193,7 +190,7 @@ impl Penalty {
             lambda,
             vectors: true,
             group: ParamGroup::all(),
-            start: Arc::default(),
+            start: None,
         })
     }
 
@@ -211,7 +208,7 @@ impl Penalty {
             term,
             counted: Counted::default(),
             sum: Sum::default(),
-            matched: self.start.by_id.is_empty(),
+            matched: self.start.is_none(),
         };
         walk(module, &mut terms);
         let counts = !terms.counted.is_empty();
@@ -253,7 +250,9 @@ impl Visit for Terms<'_> {
             return;
         }
         let mut distance = in_full_precision(weight);
-        if let Some(start) = start.of(place, parameter) {
+        if let Some(starts) = start
+            && let Some(start) = starts.of(place, parameter)
+        {
             let (device, dtype) = (distance.device(), distance.dtype());
             distance = distance - start.to_device(&device).cast(dtype);
             self.matched = true;

@@ -9,7 +9,7 @@ use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast, Zero};
 
 use super::codes::{BLOCK, Blocks, Computed, Parts, narrowed, widened};
-use super::rounding::{Rounding, noise};
+use super::rounding::{Neighbour, Rounding, fraction};
 use super::threads::{share, threads};
 use super::weights::{Number, Weights, first, first_mut};
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
@@ -22,7 +22,9 @@ const THREADS_PAY_FROM: usize = 1 << 16;
 const CHUNKS: [usize; 2] = [1 << 12, 1 << 16];
 
 /// What a step is computed in.
-pub(crate) trait Arithmetic: Float + VFma + Default + Computed + Send + Sync {
+pub(crate) trait Arithmetic:
+    Float + Neighbour + VFma + Default + Computed + Send + Sync
+{
     const DTYPE: DType;
 }
 
@@ -283,17 +285,21 @@ fn each<W, D, M, R, const N: usize, const FUSED: bool>(
         } else {
             decay.decoupled
         };
-        let change = multiply_add::<_, FUSED>(step_size, direction, decoupled * distance);
+        let decayed = decoupled * distance;
+        let change = multiply_add::<_, FUSED>(step_size, direction, decayed);
         let updated = if D::PLAIN {
             theta - change
         } else {
             let left = distance - change;
-            let change = change + decay.l1.copysign(left);
+            let decayed = decayed + decay.l1.copysign(left);
+            let sum = |decayed| theta - multiply_add::<_, FUSED>(step_size, direction, decayed);
             let updated = match ways.random(i) {
-                Some(random) => either::<W::Rounded>(theta, change, random),
-                None => theta - change,
+                Some(random) => either::<W::Rounded>(|noise| sum(decayed - noise), random),
+                None => sum(decayed),
             };
-            let is_at_target = left.abs() < decay.l1;
+            // What is left, or what rounding makes of it, may be on the other side of the target.
+            let crossed = (updated > target) != (left > Zero::zero());
+            let is_at_target = left.abs() < decay.l1 || (decay.l1 > Zero::zero() && crossed);
             if is_at_target { target } else { updated }
         };
         weights.put(i, updated);
@@ -441,17 +447,38 @@ fn through_a_window<W, D, R, const N: usize, const FUSED: bool>(
     }
 }
 
-/// One of the two neighbours of `theta - change`, by how near each is.
+/// One of the two numbers around an exact sum, by how near each is. `sum` has it in the precision of the
+/// arithmetic, with a noise that is added before anything is rounded.
 #[inline(always)]
-fn either<E: Number>(theta: E::Arithmetic, change: E::Arithmetic, random: u32) -> E::Arithmetic {
-    let noise = noise(random);
-    let rounded = E::narrow(theta - change);
+fn either<E: Number>(sum: impl Fn(E::Arithmetic) -> E::Arithmetic, random: u32) -> E::Arithmetic {
+    let zero = E::Arithmetic::zero();
+    // First to the precision of the arithmetic, with the lower bits of what is random: from minus a half
+    // to a half of the distance to the next number. Outwards it is not that inwards at a power of two.
+    let share_of: E::Arithmetic = fraction(random.rotate_left(16)).into();
+    let noise = share_of - round(0.5);
+    let nearest = sum(zero);
+    let next = nearest.neighbour(noise > zero || nearest == zero);
+    let distance = next - nearest;
+    // At the largest number and beyond there is none.
+    let moved = if distance.is_finite() {
+        sum(noise.abs() * distance)
+    } else {
+        nearest
+    };
+
+    // Then to what is kept, which is the same, or has fewer bits.
+    let rounded = E::narrow(moved);
     let nearest = rounded.widen();
-    // The distance outwards and that inwards are not the same at a power of two.
-    let outwards = noise > 0.0 || nearest == E::Arithmetic::zero();
-    let distance = rounded.neighbour(outwards).widen() - nearest;
-    let share: E::Arithmetic = noise.abs().into();
-    E::narrow(theta - (change - share * distance)).widen()
+    let rest = moved - nearest;
+    let outwards = nearest == zero || (rest > zero) == (nearest > zero);
+    let next = rounded.neighbour(outwards).widen();
+    let distance = next - nearest;
+    let share: E::Arithmetic = fraction(random).into();
+    if rest.abs() > share * distance.abs() && distance.is_finite() {
+        next
+    } else {
+        nearest
+    }
 }
 
 /// Whether the update moves the parameter away from its target.

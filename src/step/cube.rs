@@ -367,23 +367,30 @@ pub(super) fn stepped<A: Float, S: Size, R: Kernel>(
         let spared = down.or(up).vec_and(counts);
         decayed = select_many(spared, zero, decayed);
     }
-    let mut change = Vector::new(step_size.get::<A>()) * direction + decayed;
-    let left = distance - change;
+    let update = Vector::new(step_size.get::<A>()) * direction;
+    let left = distance - (update + decayed);
     #[comptime]
     if let ComptimeOption::Some(l1) = &decay.l1 {
         let l1 = Vector::<A, S>::new(l1.get::<A>());
-        change += select_many(left.less_than(&Vector::zero()), -l1, l1);
+        decayed += select_many(left.less_than(&Vector::zero()), -l1, l1);
     }
-    let mut updated = theta - change;
-    if comptime!(decay.random_bits == 23) {
-        updated = either::<A, S>(theta, change, random);
-    } else if comptime!(decay.random_bits > 0) {
+    let mut updated = theta - (update + decayed);
+    if comptime!(decay.random_bits > 0) {
+        let noise = noise_at::<A, S>(updated, random);
+        updated = theta - (update + (decayed - noise));
+    }
+    if comptime!(decay.random_bits > 0 && decay.random_bits < 23) {
         updated = with_bits::<A, S>(updated, random, decay.random_bits);
     }
     #[comptime]
     if let ComptimeOption::Some(l1) = &decay.l1 {
         let l1 = Vector::<A, S>::new(l1.get::<A>());
-        updated = select_many(left.abs().less_than(&l1), target, updated);
+        // What is left, or what rounding makes of it, may be on the other side of the target.
+        let zero = Vector::<A, S>::zero();
+        let up = updated.greater_than(&target).vec_and(left.less_than(&zero));
+        let down = updated.less_than(&target).vec_and(left.greater_than(&zero));
+        let is_at_target = left.abs().less_than(&l1).or(up).or(down);
+        updated = select_many(is_at_target, target, updated);
     }
     updated
 }
@@ -394,34 +401,30 @@ pub(super) fn random_of(rounding: u32, i: usize) -> u32 {
     rounding + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT)
 }
 
-/// One of the two neighbours of `theta - change` in f32, by how near each is.
+/// From minus a half to a half of the distance from a number to the next one in f32.
 #[cube]
-fn either<A: Float, S: Size>(
-    theta: Vector<A, S>,
-    change: Vector<A, S>,
-    random: u32,
-) -> Vector<A, S> {
+#[allow(clippy::manual_rotate, reason = "a kernel has no rotation")]
+fn noise_at<A: Float, S: Size>(number: Vector<A, S>, random: u32) -> Vector<A, S> {
     let zero = Vector::<f32, S>::zero();
-    let theta = Vector::<f32, S>::cast_from(theta);
-    let change = Vector::<f32, S>::cast_from(change);
+    let number = Vector::<f32, S>::cast_from(number);
     let mut noise = Vector::<f32, S>::empty();
     #[unroll]
     for lane in 0..S::value() {
-        // As `noise` in rounding.rs has it.
-        let odd = i32::cast_from(random_of(random, lane) >> 9u32) * 2i32 + 1i32;
-        noise.insert(
-            lane,
-            f32::cast_from(odd - (1i32 << 23i32)) * comptime!(0.5f32.powi(24)),
-        );
+        // As `fraction` in rounding.rs has it, of the lower bits first.
+        let random = random_of(random, lane);
+        let rotated = (random << 16u32) | (random >> 16u32);
+        let odd = f32::cast_from((rotated >> 9u32) * 2u32 + 1u32);
+        noise.insert(lane, odd * comptime!(0.5f32.powi(24)) - 0.5f32);
     }
-    let nearest = theta - change;
-    // The distance outwards and that inwards are not the same at a power of two.
-    let outwards = noise.greater_than(&zero).or(nearest.equal(&zero));
-    let bits = Vector::<u32, S>::reinterpret(nearest);
+    // Outwards it is not that inwards at a power of two.
+    let outwards = noise.greater_than(&zero).or(number.equal(&zero));
+    let bits = Vector::<u32, S>::reinterpret(number);
     let one = Vector::new(1u32);
-    let neighbour = Vector::<f32, S>::reinterpret(select_many(outwards, bits + one, bits - one));
-    let distance = neighbour - nearest;
-    Vector::cast_from(theta - (change - noise.abs() * distance))
+    let next = Vector::<f32, S>::reinterpret(select_many(outwards, bits + one, bits - one));
+    // At the largest number and beyond there is none.
+    let exponent = Vector::new(0x7f00_0000u32);
+    let has_next = (bits & Vector::new(0x7f80_0000u32)).less_than(&exponent);
+    Vector::cast_from(select_many(has_next, noise.abs() * (next - number), zero))
 }
 
 /// The number with so many bits after the point, stochastically rounded.

@@ -11,9 +11,9 @@
 //! θ  ← θ - (c ± δ₁), or θ₀        l1: with the sign of θ - θ₀ - c, or where that is less than δ₁
 //! ```
 //!
-//! With stochastic rounding the new θ is one of the two neighbours of the exact result, by how near each
-//! is: it is the nearest number to that result and a random part, up to a half, of the distance to the
-//! next number on either side.
+//! With stochastic rounding the new θ is one of the two numbers around the exact result, by how near each
+//! is. To that end a noise, up to a half of the distance to the next number on either side, joins the sum
+//! before it is rounded.
 //!
 //! The decay and the update are summed before they meet the parameter, so that the new one is
 //! rounded once: a decay far below the parameter's last bit counts in full, on average, while the
@@ -272,7 +272,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         _ => portable::step,
     };
     let mut updated = form(parameter, gradient, start, moments, &coefficients);
-    if decay.stochastic && is_half(own) && own != common {
+    if decay.stochastic && own != common && own != DType::F64 {
         return portable::rounded(updated, None, own, time);
     }
     cast(&mut updated, own);

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
 use super::moments::{are_packed, put, repack, take, unpacked};
-use super::rounding::{Neighbour, Rounding, noise};
+use super::rounding::{Neighbour, Rounding, fraction};
 use super::{Coefficients, Kept, Rule, SMALLEST_MOMENT, arithmetic, cast};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
@@ -68,7 +68,11 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     };
     if decay.l1 > 0.0 {
         let target = start.unwrap_or_else(|| left.zeros_like());
-        updated = updated.mask_where(left.abs().lower_scalar(decay.l1), target);
+        // What is left, or what rounding makes of it, may be on the other side of the target.
+        let above = updated.clone().greater(target.clone());
+        let crossed = above.not_equal(left.clone().greater_scalar(0.0));
+        let is_at_target = left.abs().lower_scalar(decay.l1).bool_or(crossed);
+        updated = updated.mask_where(is_at_target, target);
     }
     cast(&mut updated, dtype);
     if packed {
@@ -95,11 +99,20 @@ pub(super) fn rounded<const D: usize>(
     macro_rules! rounded {
         ($narrow:expr) => {{
             let round = |(i, (theta, change)): (_, (f64, f64))| {
-                let noise = f64::from(noise(rounding.at(i)));
-                let nearest = $narrow(theta - change);
-                let outwards = noise > 0.0 || f64::from(nearest) == 0.0;
-                let distance = f64::from(nearest.neighbour(outwards)) - f64::from(nearest);
-                $narrow(theta - (change - noise.abs() * distance))
+                let exact = theta - change;
+                let rounded = $narrow(exact);
+                let nearest = f64::from(rounded);
+                let rest = exact - nearest;
+                let outwards = nearest == 0.0 || (rest > 0.0) == (nearest > 0.0);
+                let next = rounded.neighbour(outwards);
+                // Not a finite one at the largest number and beyond.
+                let distance = (f64::from(next) - nearest).abs();
+                let is_next = rest.abs() > f64::from(fraction(rounding.at(i))) * distance;
+                if is_next && distance.is_finite() {
+                    next
+                } else {
+                    rounded
+                }
             };
             let numbers: Vec<_> = pairs.map(round).collect();
             TensorData::new(numbers, shape)

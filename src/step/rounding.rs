@@ -44,10 +44,10 @@ impl Rounding {
     }
 }
 
-/// A number between -½ and ½, neither of them, and never 0.
+/// A number between 0 and 1, neither of them.
 #[inline(always)]
-pub(super) fn noise(random: u32) -> f32 {
-    (2 * (random >> 9) as i32 + 1 - (1 << 23)) as f32 / (1 << 24) as f32
+pub(super) fn fraction(random: u32) -> f32 {
+    (2 * (random >> 9) + 1) as f32 / (1 << 24) as f32
 }
 
 /// A number that has neighbours.
@@ -74,12 +74,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_is_between_minus_a_half_and_a_half() {
+    fn fractions_are_between_0_and_1() {
         for random in [0, 1 << 9, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX] {
-            let noise = noise(random);
-            assert!(noise.abs() < 0.5 && noise != 0.0, "{noise}");
+            let fraction = fraction(random);
+            assert!(
+                fraction > 0.0 && fraction < 1.0 && fraction != 0.5,
+                "{fraction}"
+            );
         }
-        assert_eq!(noise(0), -noise(u32::MAX));
+        assert_eq!(fraction(0), 1.0 - fraction(u32::MAX));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use burn::module::ParamGroup;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{
-    AdaGradConfig, AdafactorConfig, AdanConfig, GradientsParams, LambConfig, LionConfig,
+    AdaGradConfig, AdafactorConfig, AdanConfig, GradientsParams, LambConfig, LionConfig, LionState,
     ModuleOptimizer, MuonConfig, Optimizer, RmsPropConfig, SgdConfig,
 };
 use burn::tensor::{DType, Device, Tensor};
@@ -358,6 +358,18 @@ fn a_group_of_a_module_takes_it() {
         let bias = values(&model.bias.as_ref().expect("it has one").val());
         assert!(bias.iter().all(|bias| bias.abs() > 0.0));
     }
+}
+
+/// As a layer has that is frozen when the wrapper takes over.
+#[test]
+fn a_record_that_was_loaded_and_not_stepped_is_recorded_again() {
+    let device = Device::flex();
+    let lion = LionConfig::new().build();
+    let (_, state) = lion.step(1e-2, numbers(0, &device), numbers(1, &device), None);
+    let loaded: DecayedState<LionState<2>, 2> =
+        read(written(&state.expect("Lion has one")), &device).expect("it is Lion's");
+    let again: Option<DecayedState<LionState<2>, 2>> = read(written(&loaded), &device);
+    assert_eq!(again.expect("it is whole").time(), 0);
 }
 
 #[test]

@@ -230,6 +230,89 @@ fn stochastic_rounding_delivers_a_decay_in_half_precision() {
     }
 }
 
+/// On average the result is the exact one, whatever is small beside what: the decay beside the last bit of
+/// a weight of 16 bits or of the update, the update beside the smallest f16.
+#[test]
+fn stochastic_rounding_is_exact_on_average() {
+    const COUNT: usize = 100_000;
+    let device = Device::flex();
+    // A weight, the gradients, λ at a learning rate of 1, and how many steps.
+    let cases = [
+        (DType::BF16, 1.0f32, 0.0f32, 1e-6, 100),
+        (DType::BF16, 0.1, 0.0, 1e-6, 100),
+        (DType::F16, 1.0, 0.0, 1e-6, 100),
+        (DType::F32, 1e-3, 1e-4, 1e-8, 20),
+        (DType::F32, 3e-4, -1e-4, 1e-8, 1),
+        (DType::F16, 0.0, 1e-8, 0.0, 40),
+    ];
+    for (dtype, start, gradient, decay, steps) in cases {
+        for gradients in [dtype, DType::F32, DType::F64] {
+            let of = |number: f32, dtype| Tensor::<1>::full([COUNT], number, &device).cast(dtype);
+            // An L1 decay that is too small to be seen turns it on where there is no other.
+            let optimizer = decaying(decay, |sgdw| {
+                sgdw.with_master_weights(false).with_l1_decay(1e-30)
+            });
+            let mut run = Run::new(optimizer, 1.0, of(start, dtype));
+            // As they are after their rounding.
+            let [start, gradient] = [(start, dtype), (gradient, gradients)]
+                .map(|(number, dtype)| values(&of(number, dtype))[0]);
+            for _ in 0..steps {
+                run.step(of(gradient as f32, gradients));
+            }
+            let mut exact = start;
+            for _ in 0..steps {
+                exact -= decay * exact + gradient;
+            }
+            let mean = values(&run.parameter).iter().sum::<f64>() / COUNT as f64;
+            // The spread of a mean of random roundings, each less than a last place.
+            let last_place = match dtype {
+                DType::F32 => start.abs() * 2f64.powi(-23),
+                DType::BF16 => start.abs() * 2f64.powi(-7),
+                _ => start.abs().max(2f64.powi(-14)) * 2f64.powi(-10),
+            };
+            let change = (exact - start).abs();
+            let spread =
+                (change.min(f64::from(steps) * last_place) * last_place / COUNT as f64).sqrt();
+            let apart = (mean - exact).abs();
+            assert!(
+                apart <= 5.0 * spread + 1e-4 * change,
+                "{dtype:?} {start:e} {gradient:e} {decay:e} {gradients:?}: {mean:e}, {exact:e}, {spread:e}"
+            );
+        }
+    }
+}
+
+/// The largest numbers stay finite, and infinite ones what they are.
+#[test]
+fn stochastic_rounding_leaves_the_largest_numbers_finite() {
+    for form in forms() {
+        for (dtype, largest) in [
+            (DType::F32, f32::MAX),
+            (DType::BF16, 3.3895314e38),
+            (DType::F16, 65504.0),
+        ] {
+            if !form.dtypes.contains(&dtype) {
+                continue;
+            }
+            let of = |numbers: &[f32]| tensor(numbers, [4], &form.device).cast(dtype);
+            let optimizer = decaying(1e-9, |sgdw| sgdw.with_master_weights(false));
+            let mut run = Run::new(optimizer, 1.0, of(&[largest, -largest, largest, 1.0]));
+            for _ in 0..20 {
+                run.step(of(&[0.0; 4]));
+            }
+            let finite = values(&run.parameter)
+                .iter()
+                .all(|weight| weight.is_finite());
+            assert!(
+                finite,
+                "{} {dtype:?}: {:?}",
+                form.name,
+                values(&run.parameter)
+            );
+        }
+    }
+}
+
 /// Without anything to round there is no noise.
 #[test]
 fn stochastic_rounding_leaves_what_does_not_change() {

@@ -1,6 +1,7 @@
 //! Records that are damaged, or of something else, are refused and named before anything is lost.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamGroup};
+use burn::nn::{Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, LionConfig, ModuleOptimizer, MuonConfig, OptimizerRecord};
 use burn::tensor::{Bytes, Device, Tensor};
@@ -181,6 +182,45 @@ fn a_parameter_without_a_state_is_named() {
     let error = try_load_record(adamw(), optimizer.to_record(), &model).err();
     let text = error.expect("it is refused").to_string();
     assert!(text.ends_with("second: has no state"), "{text}");
+}
+
+/// SGD without momentum has none of a parameter, also in a group, or of biases that do not decay.
+#[test]
+fn a_parameter_that_needs_no_state_may_have_none() {
+    let sgdw = SgdWConfig::new().with_decay_target(DecayTarget::Start);
+    let plain = SgdWConfig::new().build();
+    let grouped = || {
+        let adamw = AdamWConfig::new().init();
+        adamw.with_group(ParamGroup::from_path("second"), plain.clone(), None)
+    };
+    let (model, trained) = trained(&grouped());
+    assert!(try_load_record(grouped(), trained.to_record(), &model).is_ok());
+
+    let device = Device::flex().autodiff();
+    let mut linear: Linear = LinearConfig::new(3, 2).init(&device);
+    let optimizer = || sgdw.clone().with_decay_vectors(false).init();
+    let mut trained = optimizer();
+    let loss = linear.forward(Tensor::<2>::ones([1, 3], &device)).sum();
+    let gradients = GradientsParams::from_grads(loss.backward(), &linear);
+    linear = trained.step(0.1, linear, gradients);
+    assert!(try_load_record(optimizer(), trained.to_record(), &linear).is_ok());
+    // One of a single row fits no matrix of two.
+    let adamw = || AdamWConfig::new().init();
+    let (mut model, mut trained) = (Model::new(), adamw());
+    let row = numbers(0, &device).slice([0..1, 0..80]).detach();
+    model.first = Param::initialized(model.first.id, row.require_grad());
+    let mut gradients = GradientsParams::new();
+    gradients.register(
+        model.first.id,
+        numbers(1, &Device::flex()).slice([0..1, 0..80]),
+    );
+    gradients.register(model.second.id, numbers(1, &Device::flex()));
+    model = trained.step(0.1, model, gradients);
+    let whole = numbers(0, &device).detach().require_grad();
+    model.first = Param::initialized(model.first.id, whole);
+    let error = try_load_record(adamw(), trained.to_record(), &model).err();
+    let text = error.expect("it is refused").to_string();
+    assert!(text.contains("has the shape [1, 80]"), "{text}");
 }
 
 /// Thousands of flipped bits and cuts: an error, or all of it is read. No panic comes through, no state

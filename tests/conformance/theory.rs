@@ -225,6 +225,8 @@ fn a_penalty_towards_the_start_is_a_term_of_the_loss() {
             let message = panic_message(|| penalty.clone().towards(&other).of(&model));
             assert!(message.starts_with(expected), "{message}");
         }
+        let message = panic_message(|| penalty.clone().towards(&burn::nn::Relu::new()).of(&model));
+        assert!(message.starts_with("the penalty is towards"), "{message}");
         // A model within another is found by its parameters' ids, and the new one decays towards 0.
         let whole = Headed {
             body: start.clone(),

@@ -452,3 +452,32 @@ fn a_weight_halves_in_its_half_life() {
     let delta = DecayScaling::LearningRate.coefficient(lr, config.weight_decay);
     assert!((Timescale::of_coefficient(delta).steps() - 200.0).abs() < 1e-9);
 }
+
+/// Where the update is far larger than the weight, and the L1 decay as large as the update.
+#[test]
+fn l1_decay_never_takes_a_weight_past_its_target() {
+    for stochastic in [false, true] {
+        for form in forms() {
+            let config = SgdWConfig::new()
+                .with_weight_decay(0.0)
+                .with_l1_decay(1.0)
+                .with_stochastic_rounding(stochastic);
+            let random = noise(91, 0, 100_000);
+            let weights: Vec<f32> = random.iter().map(|it| *it as f32 * 1e-10).collect();
+            let towards = noise(91, 1, 100_000).into_iter().zip(&weights);
+            let gradients = towards.map(|(it, weight)| weight.signum() * (it * 1e-7 - 1.0) as f32);
+            let gradients: Vec<f32> = gradients.collect();
+            let shape = [weights.len()];
+            let mut run = Run::new(
+                Optimizer::SgdW(config.build()),
+                1e-3,
+                tensor(&weights, shape, &form.device),
+            );
+            run.step(tensor(&gradients, shape, &form.device));
+            for (before, after) in weights.iter().zip(values(&run.parameter)) {
+                let flipped = f64::from(*before) * after < 0.0;
+                assert!(!flipped, "{}: {before:e}, {after:e}", form.name);
+            }
+        }
+    }
+}
