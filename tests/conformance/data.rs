@@ -32,6 +32,12 @@ fn mix(counter: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// [`normal`] numbers of the steps up to the last one, for runs that share them: they take longer to
+/// make than a step.
+pub fn normals(seed: u64, last: u64, count: usize) -> Vec<Vec<f32>> {
+    (0..=last).map(|step| normal(seed, step, count)).collect()
+}
+
 pub fn to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
 }

@@ -1,5 +1,7 @@
 //! Burn's other optimizers with a decay of ours.
 
+use std::sync::LazyLock;
+
 use burn::module::ParamGroup;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::decay::WeightDecayConfig;
@@ -13,7 +15,7 @@ use burn_decay::{
     SgdWConfig,
 };
 
-use crate::data::{distance, noise, normal, to_f32};
+use crate::data::{distance, noise, normals, to_f32};
 use crate::forms::{devices, forms, tensor, values};
 use crate::records::{read, written};
 
@@ -125,10 +127,12 @@ fn the_decay_you_set_is_the_decay_you_get() {
     const SHAPE: [usize; 2] = [16, 256];
     const STEPS: u64 = 2000;
 
+    static NUMBERS: LazyLock<Vec<Vec<f32>>> =
+        LazyLock::new(|| normals(12, STEPS, SHAPE[0] * SHAPE[1]));
+
     fn delivered<O: Optimizer>(pair: [O; 2], lr: f64, weight_decay: f64) -> f64 {
         let device = Device::flex();
-        let count = SHAPE[0] * SHAPE[1];
-        let numbers = |step: u64| tensor(&normal(12, step, count), SHAPE, &device);
+        let numbers = |step: u64| tensor(&NUMBERS[step as usize], SHAPE, &device);
         let [without, with] = pair.map(|optimizer| {
             let mut run = Run::new(optimizer, lr, numbers(0));
             for step in 1..=STEPS {

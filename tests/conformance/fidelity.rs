@@ -4,7 +4,7 @@ use burn::optim::Optimizer as _;
 use burn::tensor::{DType, Device, Tensor};
 use burn_decay::{DecayTarget, SgdWConfig};
 
-use crate::data::normal;
+use crate::data::normals;
 use crate::forms::{Optimizer, Run, forms, tensor, values};
 use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd, Ways};
 
@@ -60,10 +60,11 @@ fn fidelity(initial: &[f32], without: &[f64], with: &[f64], lr: f64, weight_deca
 #[test]
 fn the_decay_you_set_is_the_decay_you_get() {
     for (seed, (lr, weight_decay, burns_own)) in (1..).zip(SETTINGS) {
-        let initial = normal(seed, 0, COUNT);
+        let numbers = normals(seed, STEPS, COUNT);
+        let initial = &numbers[0];
         let decays = [0.0, weight_decay];
         for form in forms() {
-            let parameter = || tensor(&initial, [COUNT], &form.device);
+            let parameter = || tensor(initial, [COUNT], &form.device);
             let run = |setting: Setting| Run::new(setting.build(), lr, parameter());
             let mut adamw = decays.map(|decay| run(adamw(lr, decay)));
             let mut sgdw = decays.map(|decay| run(sgdw(lr, decay)));
@@ -75,8 +76,8 @@ fn the_decay_you_set_is_the_decay_you_get() {
                     None,
                 )
             });
-            for step in 1..=STEPS {
-                let gradient = tensor(&normal(seed, step, COUNT), [COUNT], &form.device);
+            for gradient in &numbers[1..] {
+                let gradient = tensor(gradient, [COUNT], &form.device);
                 for run in adamw.iter_mut().chain(&mut sgdw) {
                     run.step(gradient.clone());
                 }
@@ -88,7 +89,7 @@ fn the_decay_you_set_is_the_decay_you_get() {
             }
             let fidelity = |parameters: [Tensor<1>; 2]| {
                 let [without, with] = parameters.map(|parameter| values(&parameter));
-                fidelity(&initial, &without, &with, lr, weight_decay)
+                fidelity(initial, &without, &with, lr, weight_decay)
             };
             let ours = [adamw, sgdw].map(|runs| fidelity(runs.map(|run| run.parameter)));
             let burns = fidelity(burns.map(|(_, parameter, _)| parameter));
@@ -115,7 +116,8 @@ fn the_decay_you_set_is_the_decay_you_get() {
 #[test]
 fn a_weight_that_rarely_has_a_gradient_decays_less() {
     let (lr, weight_decay) = (1e-4, 1e-4);
-    let initial = normal(7, 0, COUNT);
+    let numbers = normals(7, STEPS, COUNT);
+    let initial = &numbers[0];
     for (one_in, expected, stochastic) in [
         (1, 1.0, false),
         (10, 1.0, false),
@@ -126,12 +128,12 @@ fn a_weight_that_rarely_has_a_gradient_decays_less() {
     ] {
         let device = Device::flex();
         let [without, with] = [0.0, weight_decay].map(|decay| {
-            let parameter = tensor(&initial, [COUNT], &device);
+            let parameter = tensor(initial, [COUNT], &device);
             let mut setting = adamw(lr, decay);
             setting.ways.stochastic_rounding = stochastic;
             let mut run = Run::new(setting.build(), lr, parameter);
             for step in 1..=STEPS {
-                let mut gradient = normal(7, step, COUNT);
+                let mut gradient = numbers[step as usize].clone();
                 for (i, value) in gradient.iter_mut().enumerate() {
                     if !(step + i as u64).is_multiple_of(one_in) {
                         *value = 0.0;
@@ -141,7 +143,7 @@ fn a_weight_that_rarely_has_a_gradient_decays_less() {
             }
             values(&run.parameter)
         });
-        let delivered = fidelity(&initial, &without, &with, lr, weight_decay);
+        let delivered = fidelity(initial, &without, &with, lr, weight_decay);
         println!(
             "a gradient in one of {one_in} steps, {}: {delivered:.3}",
             rounding(stochastic)
@@ -339,15 +341,16 @@ fn rounding(stochastic: bool) -> &'static str {
 #[test]
 fn updates_that_do_not_vary_carry_a_decay_wrongly() {
     let device = Device::flex();
-    let initial = normal(8, 0, COUNT);
+    let numbers = normals(8, STEPS, COUNT);
+    let initial = &numbers[0];
     let delivered = |setting: &dyn Fn(f64, f64) -> Setting, lr, weight_decay, unit, stochastic| {
         let [without, with] = [0.0, weight_decay].map(|decay| {
-            let parameter = tensor(&initial, [COUNT], &device);
+            let parameter = tensor(initial, [COUNT], &device);
             let mut setting = setting(lr, decay);
             setting.ways.stochastic_rounding = stochastic;
             let mut run = Run::new(setting.build(), lr, parameter);
             for step in 1..=STEPS {
-                let mut gradient = normal(8, step, COUNT);
+                let mut gradient = numbers[step as usize].clone();
                 if unit {
                     gradient
                         .iter_mut()
@@ -357,7 +360,7 @@ fn updates_that_do_not_vary_carry_a_decay_wrongly() {
             }
             values(&run.parameter)
         });
-        fidelity(&initial, &without, &with, lr, weight_decay)
+        fidelity(initial, &without, &with, lr, weight_decay)
     };
     let plain_sgdw = |lr, weight_decay| Setting {
         rule: Rule::Sgd(Sgd { momentum: None }),

@@ -1,5 +1,7 @@
 //! Master weights: in half precision a run is the f32 run, rounded, to the bit.
 
+use std::sync::LazyLock;
+
 use burn::module::{Module, Param};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
@@ -7,7 +9,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData, f16};
 use burn_decay::{AdamL2Config, AdamWConfig, DecayTarget, SgdL2Config, SgdWConfig};
 
 use crate::config::panic_message;
-use crate::data::normal;
+use crate::data::{normal, normals};
 use crate::forms::{Form, Optimizer, Run, State, forms, pairs, tensor};
 use crate::records::{read, written};
 
@@ -76,6 +78,8 @@ fn rounded(value: f32, dtype: DType) -> f32 {
     }
 }
 
+static NUMBERS: LazyLock<Vec<Vec<f32>>> = LazyLock::new(|| normals(5, STEPS[0], COUNT));
+
 /// A run in half precision, and the same in f32.
 struct Pair {
     dtype: DType,
@@ -85,7 +89,7 @@ struct Pair {
 
 impl Pair {
     fn new(optimizer: &Optimizer, lr: f64, dtype: DType, device: &Device) -> Self {
-        let parameter = tensor(&normal(5, 0, COUNT), [COUNT], device).cast(dtype);
+        let parameter = tensor(&NUMBERS[0], [COUNT], device).cast(dtype);
         let full = widened(&parameter);
         Self {
             dtype,
@@ -97,7 +101,8 @@ impl Pair {
     fn steps(&mut self, steps: std::ops::Range<u64>) {
         let device = self.half.parameter.device();
         for step in steps {
-            let gradient = tensor(&normal(5, step + 1, COUNT), [COUNT], &device).cast(self.dtype);
+            let gradient = &NUMBERS[step as usize + 1];
+            let gradient = tensor(gradient, [COUNT], &device).cast(self.dtype);
             self.half.step(gradient.clone());
             self.full.step(widened(&gradient));
         }
