@@ -78,11 +78,8 @@ pub fn try_load_record<M: Module>(
     let taken = States::read(loaded.into_bytes()?)?;
     for (id, state) in &recorded.0 {
         for leaf in state.keys() {
-            if !taken
-                .0
-                .get(id)
-                .is_some_and(|taken| taken.contains_key(leaf))
-            {
+            let taken = taken.0.get(id);
+            if !taken.is_some_and(|taken| taken.contains_key(leaf)) {
                 return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
             }
         }
@@ -250,15 +247,15 @@ impl Parameters {
                     let what = format!("{leaf} has the shape {found}, but the parameter {shape}");
                     return Err(self.error(*id, what));
                 }
+                if !data.dtype().is_float() {
+                    continue;
+                }
                 // In memory of their own: a record's may be at any address.
                 let bytes = data.as_bytes().to_vec();
                 let numbers = TensorData::from_bytes_vec(bytes, found.clone(), data.dtype());
                 let wrong =
                     |number: &f64| number.is_nan() || SQUARES.contains(&name) && *number < 0.0;
-                let mut numbers = numbers.iter::<f64>();
-                if data.dtype().is_float()
-                    && let Some(number) = numbers.find(wrong)
-                {
+                if let Some(number) = numbers.iter::<f64>().find(wrong) {
                     return Err(self.error(*id, format!("{leaf} holds {number}")));
                 }
             }

@@ -454,8 +454,7 @@ fn either<E: Number>(sum: impl Fn(E::Arithmetic) -> E::Arithmetic, random: u32) 
     let zero = E::Arithmetic::zero();
     // First to the precision of the arithmetic, with the lower bits of what is random: from minus a half
     // to a half of the distance to the next number. Outwards it is not that inwards at a power of two.
-    let share_of: E::Arithmetic = fraction(random.rotate_left(16)).into();
-    let noise = share_of - round(0.5);
+    let noise: E::Arithmetic = (fraction(random.rotate_left(16)) - 0.5).into();
     let nearest = sum(zero);
     let next = nearest.neighbour(noise > zero || nearest == zero);
     let distance = next - nearest;

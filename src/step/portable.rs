@@ -56,8 +56,8 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         }
         change = change + decayed;
     }
-    let left = distance - change.clone();
-    if decay.l1 > 0.0 {
+    let left = (decay.l1 > 0.0).then(|| distance - change.clone());
+    if let Some(left) = &left {
         change = change + left.clone().sign() * decay.l1;
     }
     let mut updated = if decay.stochastic {
@@ -66,7 +66,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     } else {
         theta - change
     };
-    if decay.l1 > 0.0 {
+    if let Some(left) = left {
         let target = start.unwrap_or_else(|| left.zeros_like());
         // What is left, or what rounding makes of it, may be on the other side of the target.
         let above = updated.clone().greater(target.clone());

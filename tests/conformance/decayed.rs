@@ -62,20 +62,22 @@ impl<O: Optimizer> Run<O> {
     }
 }
 
+/// The weights after fifty steps on a device.
+fn trained(optimizer: impl Optimizer, device: &Device) -> Vec<f64> {
+    let mut run = Run::new(optimizer, 1e-2, numbers(0, device));
+    for step in 1..=50 {
+        run.step(numbers(step, device));
+    }
+    values(&run.parameter)
+}
+
 #[test]
 fn without_decay_the_step_is_burns_own_to_the_bit() {
     fn check<O: Optimizer>(name: &str, inner: O) {
         for form in forms() {
             let undecayed = DecayedConfig::new().with_weight_decay(0.0);
-            let start = numbers(0, &form.device);
-            let mut ours = Run::new(undecayed.build(inner.clone()), 1e-2, start.clone());
-            let mut burns = Run::new(inner.clone(), 1e-2, start);
-            for step in 1..=50 {
-                ours.step(numbers(step, &form.device));
-                burns.step(numbers(step, &form.device));
-            }
-            let [ours, burns] =
-                [ours.parameter, burns.parameter].map(|parameter| values(&parameter));
+            let ours = trained(undecayed.build(inner.clone()), &form.device);
+            let burns = trained(inner.clone(), &form.device);
             // A GPU may contract Burn's multiplication and subtraction into one rounding.
             if form.name == "wgpu" {
                 let apart = ours.iter().zip(&burns).map(|(a, b)| (a - b).abs());
@@ -94,15 +96,8 @@ fn a_large_decay_is_burns_own_where_burn_decouples_it() {
     fn check<O: Optimizer>(name: &str, undecayed: O, burns_own: O) {
         for form in forms() {
             let decay = DecayedConfig::new().with_weight_decay(0.5);
-            let start = numbers(0, &form.device);
-            let mut ours = Run::new(decay.build(undecayed.clone()), 1e-2, start.clone());
-            let mut burns = Run::new(burns_own.clone(), 1e-2, start);
-            for step in 1..=50 {
-                ours.step(numbers(step, &form.device));
-                burns.step(numbers(step, &form.device));
-            }
-            let [ours, burns] =
-                [ours.parameter, burns.parameter].map(|parameter| values(&parameter));
+            let ours = trained(decay.build(undecayed.clone()), &form.device);
+            let burns = trained(burns_own.clone(), &form.device);
             for (ours, burns) in ours.iter().zip(&burns) {
                 assert!((ours - burns).abs() < 1e-5, "{name}: {ours}, {burns}");
             }
