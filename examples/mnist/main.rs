@@ -4,9 +4,11 @@
 mod batches;
 #[path = "../overfitting/chart.rs"]
 mod chart;
+mod checkpoints;
 mod digits;
 mod files;
 mod lines;
+mod model;
 mod options;
 mod training;
 
@@ -20,8 +22,8 @@ use batches::{BATCH_SIZE, Batches};
 use chart::{Points, draw, epochs};
 use digits::{Digit, Digits};
 use files::write_whole;
+use model::Classifier;
 use options::{Options, Scheme};
-use training::Classifier;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();

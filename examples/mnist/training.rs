@@ -1,45 +1,21 @@
-//! The heart of the example: the model, the optimizers, and Burn's `Learner`.
+//! The heart of the example: the optimizers, and Burn's `Learner`.
 
 use std::{error::Error, io::IsTerminal, path::Path};
 
-use burn::lr_scheduler::{LrSchedulerRecord, cosine::CosineAnnealingLrSchedulerConfig};
-use burn::nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig};
-use burn::optim::{ModuleOptimizer, OptimizerRecord, momentum::MomentumConfig};
-use burn::tensor::{Device, activation::relu};
+use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::module::Module;
+use burn::optim::{ModuleOptimizer, momentum::MomentumConfig};
+use burn::tensor::Device;
 use burn::train::metric::{AccuracyMetric, LossMetric};
-use burn::{module::Module, store::ModuleRecord, train::*};
+use burn::train::{Learner, SupervisedTraining};
 use burn_decay::{AdamL2Config, AdamWConfig, SgdL2Config, SgdWConfig};
 
-use crate::batches::{BATCH_SIZE, Batch, loader};
-use crate::digits::{CLASSES, Digits, SIDE};
+use crate::batches::{BATCH_SIZE, loader};
+use crate::checkpoints::{Checkpoints, last_whole};
+use crate::digits::Digits;
 use crate::lines::Lines;
+use crate::model::Classifier;
 use crate::options::{Options, Scheme};
-
-#[derive(Module, Debug)]
-pub struct Classifier {
-    pub layers: [Linear; 3],
-}
-
-impl InferenceStep for Classifier {
-    type Input = Batch;
-    type Output = ClassificationOutput;
-    fn step(&self, (images, labels): Batch) -> ClassificationOutput {
-        let [first, second, last] = &self.layers;
-        let logits = last.forward(relu(second.forward(relu(first.forward(images)))));
-        let loss = CrossEntropyLossConfig::new().init(&logits.device());
-        let loss = loss.forward(logits.clone(), labels.clone());
-        ClassificationOutput::new(loss, logits, labels)
-    }
-}
-
-impl TrainStep for Classifier {
-    type Input = Batch;
-    type Output = ClassificationOutput;
-    fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
-        let output = InferenceStep::step(self, batch);
-        TrainOutput::new(self, output.loss.backward(), output)
-    }
-}
 
 impl Scheme {
     pub fn optimizer(self, lambda: f64) -> Result<ModuleOptimizer, String> {
@@ -66,18 +42,15 @@ impl Scheme {
         let (learning_rate, lambda) = options.coefficients(self);
         let steps = epochs * digits.train.len().div_ceil(BATCH_SIZE);
         let schedule = CosineAnnealingLrSchedulerConfig::new(learning_rate, steps).init()?;
-        // The same seed gives every scheme the same weights.
-        let device = Device::default().autodiff();
-        device.seed(42);
-        let layers = [(SIDE * SIDE, 512), (512, 512), (512, CLASSES)];
-        let layers = layers.map(|(from, to)| LinearConfig::new(from, to).init(&device));
-        let learner = Learner::new(Classifier { layers }, self.optimizer(lambda)?, schedule);
+        let classifier = Classifier::new(&Device::default().autodiff());
+        let learner = Learner::new(classifier, self.optimizer(lambda)?, schedule);
 
-        let done = last_checkpoint(folder, epochs);
+        let done = last_whole(folder, epochs)?;
+        let [model, optimizer, scheduler] = Checkpoints::all(folder);
         let [train, test] = [&digits.train, &digits.test].map(|digits| loader(digits, done));
         let mut training = SupervisedTraining::new(folder, train, test)
             .metrics((LossMetric::new(), AccuracyMetric::new()))
-            .with_default_checkpointers()
+            .with_custom_checkpointers(model, optimizer, scheduler)
             .with_application_logger(None)
             .num_epochs(epochs);
         if done > 0 {
@@ -93,15 +66,4 @@ impl Scheme {
             _ => Ok(result.model.train()),
         }
     }
-}
-
-/// The last epoch whose checkpoint is whole: a run that was killed may have left half of one.
-fn last_checkpoint(folder: &Path, epochs: usize) -> usize {
-    let whole = |epoch: &usize| {
-        let file = |name| folder.join(format!("checkpoint/{name}-{epoch}.bpk"));
-        ModuleRecord::load(file("model")).is_ok()
-            && OptimizerRecord::load(file("optim")).is_ok()
-            && LrSchedulerRecord::load(file("scheduler")).is_ok()
-    };
-    (1..=epochs).rev().find(whole).unwrap_or(0)
 }
