@@ -8,7 +8,9 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
+use burn_cubecl::cubecl::std::tensor::layout::linear::{
+    LinearView, LinearViewLaunch, LinearViewMut,
+};
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, tensor_vector_size_parallel};
 use burn_cubecl::kernel::into_contiguous_aligned;
 use burn_cubecl::tensor::CubeTensor;
@@ -19,16 +21,45 @@ use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
 use super::moments::{put, put_words, take, words};
 use super::rounding::Rounding;
-use super::{Coefficients, Kept, SMALLEST_MOMENT, cube_codes};
+use super::{Coefficients, Kept, Master, SMALLEST_MOMENT, cube_codes};
 use crate::MomentPrecision;
 
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    mut kept: [Kept<D>; N],
+    kept: [Kept<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
+    step_on(parameter, gradient, start, kept, None, coefficients).0
+}
+
+/// The step of a parameter in half precision that has master weights. The kernel sees whether someone has
+/// changed the parameter.
+pub(super) fn step_with_master<R: super::Rule<N>, const N: usize, const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
+    kept: [Kept<D>; N],
+    master: Option<Master<D>>,
+    coefficients: &Coefficients<f64, R>,
+) -> (Tensor<D>, Master<D>) {
+    let whole = Master::whole_of(master, &parameter, |_| true);
+    let (updated, whole) = step_on(parameter, gradient, start, kept, Some(whole), coefficients);
+    let whole = whole.expect("a kernel that gets master weights leaves the next ones");
+    let master = Master::whole(whole, &updated);
+    (updated, master)
+}
+
+/// The new parameter, and its master weights if it has some.
+fn step_on<R: super::Rule<N>, const N: usize, const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
+    mut kept: [Kept<D>; N],
+    master: Option<Tensor<D>>,
+    coefficients: &Coefficients<f64, R>,
+) -> (Tensor<D>, Option<Tensor<D>>) {
     const ON_DEVICE: &str = "the tensors of a step are on the parameter's device";
     let lower = |tensor: Tensor<D>| tensor.try_into_primitive::<Cube>().expect(ON_DEVICE);
     let lift = Tensor::from_primitive::<Cube>;
@@ -48,21 +79,35 @@ pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
         parameter: lower(parameter),
         gradient: lower(gradient),
         start: start.map(|start| lower(start.clone())),
+        master: master.map(lower),
     };
-    let (updated, next) = Cube::step(weights, moments, *coefficients);
+    let Stepped {
+        parameter: updated,
+        moments: next,
+        master,
+    } = Cube::step(weights, moments, *coefficients);
     if precision == MomentPrecision::Full {
         put(kept, next, lift);
     } else {
         put_words(kept, next.map(Tensor::from_primitive::<Cube>));
     }
-    lift(updated)
+    (lift(updated), master.map(lift))
 }
 
-/// A parameter, its gradient, and what it decays towards where that is not 0.
+/// A parameter, its gradient, what it decays towards where that is not 0, and the f32 numbers that it has
+/// the roundings of, if they are kept.
 struct Weights<T> {
     parameter: T,
     gradient: T,
     start: Option<T>,
+    master: Option<T>,
+}
+
+/// What a step leaves.
+struct Stepped<T, const N: usize> {
+    parameter: T,
+    moments: [T; N],
+    master: Option<T>,
 }
 
 /// The moments as they are computed, or words of codes. Of CubeCL's backends both are one type.
@@ -77,7 +122,7 @@ trait Step: Backend<IntTensorPrimitive = FloatTensor<Self>> {
         weights: Weights<FloatTensor<Self>>,
         moments: Moments<FloatTensor<Self>, N>,
         coefficients: Coefficients<f64, R>,
-    ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]);
+    ) -> Stepped<FloatTensor<Self>, N>;
 }
 
 /// Queues the step of the backend within.
@@ -86,21 +131,23 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
         weights: Weights<FloatTensor<Self>>,
         Moments { precision, moments }: Moments<FloatTensor<Self>, N>,
         coefficients: Coefficients<f64, R>,
-    ) -> (FloatTensor<Self>, [FloatTensor<Self>; N]) {
+    ) -> Stepped<FloatTensor<Self>, N> {
         let client = weights.parameter.client.clone();
         let parameter = weights.parameter.into_ir();
         let gradient = weights.gradient.into_ir();
         let start = weights.start.map(|start| start.into_ir());
+        let master = weights.master.map(|master| master.into_ir());
         let moments = moments.map(|moment| moment.into_ir());
         let like = |ir: &TensorIr| {
             TensorIr::uninit(client.create_empty_handle(), ir.shape.clone(), ir.dtype)
         };
         let updated = like(&parameter);
         let next = moments.each_ref().map(like);
+        let next_master = master.as_ref().map(like);
 
         let inputs = [&parameter, &gradient].into_iter();
-        let inputs = inputs.chain(&start).chain(&moments);
-        let outputs = [&updated].into_iter().chain(&next);
+        let inputs = inputs.chain(&start).chain(&master).chain(&moments);
+        let outputs = [&updated].into_iter().chain(&next).chain(&next_master);
         let description = OperationIr::Custom(CustomOpIr {
             id: "burn_decay::step".into(),
             inputs: inputs.cloned().collect(),
@@ -108,6 +155,8 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
             scalars: Vec::new(),
         });
         let (updated, next) = (updated.id, next.map(|moment| moment.id));
+        let next_master = next_master.map(|master| master.id);
+        let has_master = next_master.is_some();
         let run = OperationFn(
             move |handles: &mut HandleContainer<
                 <B::FusionRuntime as FusionRuntime>::FusionHandle,
@@ -117,13 +166,15 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
                     parameter: take(&parameter),
                     gradient: take(&gradient),
                     start: start.as_ref().map(&mut take),
+                    master: master.as_ref().map(&mut take),
                 };
                 let moments = moments.each_ref().map(take);
                 let moments = Moments { precision, moments };
-                let (parameter, moments) = B::step(weights, moments, coefficients);
-                handles.register_float_tensor::<B>(&updated, parameter);
-                for (id, moment) in next.iter().zip(moments) {
-                    handles.register_float_tensor::<B>(id, moment);
+                let stepped = B::step(weights, moments, coefficients);
+                handles.register_float_tensor::<B>(&updated, stepped.parameter);
+                let kept = next.iter().zip(stepped.moments);
+                for (id, kept) in kept.chain(next_master.iter().zip(stepped.master)) {
+                    handles.register_float_tensor::<B>(id, kept);
                 }
                 Ok(())
             },
@@ -135,7 +186,11 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
                 .next()
                 .expect("a step has the outputs that it was described with")
         };
-        (output(), core::array::from_fn(|_| output()))
+        Stepped {
+            parameter: output(),
+            moments: core::array::from_fn(|_| output()),
+            master: has_master.then(output),
+        }
     }
 }
 
@@ -145,15 +200,20 @@ impl Step for CubeBackend {
         weights: Weights<CubeTensor>,
         Moments { precision, moments }: Moments<CubeTensor, N>,
         coefficients: Coefficients<f64, R>,
-    ) -> (CubeTensor, [CubeTensor; N]) {
+    ) -> Stepped<CubeTensor, N> {
         if weights.parameter.meta.num_elements() == 0 {
-            return (weights.parameter, moments);
+            return Stepped {
+                parameter: weights.parameter,
+                moments,
+                master: weights.master,
+            };
         }
         let parameter = into_contiguous_aligned(weights.parameter);
         let start = weights.start.map(into_contiguous_aligned);
         // The new parameter takes the place of the gradient, which nobody needs any more.
         let updated = writable(weights.gradient);
         let moments = moments.map(writable);
+        let master = weights.master.map(writable);
 
         let arithmetic = super::arithmetic(parameter.dtype);
         let Coefficients {
@@ -171,16 +231,17 @@ impl Step for CubeBackend {
             decay.cautious,
             decay.towards_start,
             step_size < 0.0,
-            if decay.stochastic {
-                fraction_bits(parameter.dtype)
-            } else {
-                0
+            match decay.stochastic {
+                // It is the f32 numbers that are rounded at random.
+                true if master.is_some() => fraction_bits(DType::F32),
+                true => fraction_bits(parameter.dtype),
+                false => 0,
             },
         );
         let rounding = Rounding::new(time, 0).at(0);
         let tensors = || {
             let weights = [&parameter, &updated].into_iter();
-            weights.chain(&start).chain(&moments)
+            weights.chain(&start).chain(&master).chain(&moments)
         };
         if precision != MomentPrecision::Full {
             cube_codes::launch::<R::Kernel>(
@@ -188,13 +249,18 @@ impl Step for CubeBackend {
                 &parameter,
                 &updated,
                 start.as_ref(),
+                master.as_ref(),
                 &moments,
                 decay,
                 scalar(step_size),
                 rule.scalars(arithmetic),
                 rounding,
             );
-            return (updated, moments);
+            return Stepped {
+                parameter: updated,
+                moments,
+                master,
+            };
         }
         let vector_size = tensors().map(vector_size).min().unwrap_or(1);
         let addresses = tensors().map(CubeTensor::required_address_type).max();
@@ -213,23 +279,31 @@ impl Step for CubeBackend {
             vector_size,
             parameter.clone().into_linear_view(),
             updated.clone().into_linear_view(),
-            start
-                .map(|start| start.into_linear_view())
-                .into_iter()
-                .collect(),
-            moments
-                .iter()
-                .map(|moment| moment.clone().into_linear_view())
-                .collect(),
+            views(&start),
+            views(&master),
+            views(&moments),
             decay,
             scalar(step_size),
             rule.scalars(arithmetic),
             rounding,
             parts,
+            parameter.dtype == DType::BF16,
             [parameter.dtype, arithmetic].map(dtype_to_elem_type),
         );
-        (updated, moments)
+        Stepped {
+            parameter: updated,
+            moments,
+            master,
+        }
     }
+}
+
+/// Of as many tensors as there are.
+pub(super) fn views<'a, V: FromIterator<LinearViewLaunch>>(
+    tensors: impl IntoIterator<Item = &'a CubeTensor>,
+) -> V {
+    let tensors = tensors.into_iter().cloned();
+    tensors.map(CubeTensor::into_linear_view).collect()
 }
 
 /// A scalar in the precision of the arithmetic.
@@ -268,12 +342,14 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     parameter: LinearView<'_, Vector<P, S>>,
     mut gradient: LinearViewMut<'_, Vector<P, S>>,
     start: Sequence<LinearView<'static, Vector<P, S>>>,
+    mut master: Sequence<LinearViewMut<'static, Vector<A, S>>>,
     mut moments: Sequence<LinearViewMut<'static, Vector<A, S>>>,
     decay: DecayScalars,
     step_size: InputScalar,
     scalars: R::Scalars,
     rounding: u32,
     #[comptime] parts: usize,
+    #[comptime] in_bf16: bool,
     #[define(P, A)] _dtypes: [ElemType; 2],
 ) {
     let part = gradient.shape() / parts;
@@ -289,7 +365,12 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
     #[unroll]
     for i in 0..parts {
         let place = ABSOLUTE_POS + i * part;
-        thetas.push(Vector::cast_from(parameter.read(place)));
+        if comptime!(master.len() == 1) {
+            let master = master.index(0).read(place);
+            thetas.push(master_of(parameter.read(place), master, in_bf16));
+        } else {
+            thetas.push(Vector::cast_from(parameter.read(place)));
+        }
         if comptime!(start.len() == 1) {
             targets.push(Vector::cast_from(start.index(0).read(place)));
         } else {
@@ -317,12 +398,61 @@ fn update<P: Float, A: Float, S: Size, R: Kernel>(
             &scalars,
             random_of(rounding, place * S::value()),
         );
-        gradient.write(place, Vector::cast_from(updated));
+        if comptime!(master.len() == 1) {
+            master.index_mut(0).write(place, updated);
+            gradient.write(place, rounded(updated, in_bf16));
+        } else {
+            gradient.write(place, Vector::cast_from(updated));
+        }
         #[unroll]
         for j in 0..count {
             moments.index_mut(j).write(place, *next.index(j));
         }
     }
+}
+
+/// The master weights of a parameter: it is its own where someone has changed it.
+#[cube]
+pub(super) fn master_of<P: Float, A: Float, S: Size>(
+    parameter: Vector<P, S>,
+    master: Vector<A, S>,
+    #[comptime] in_bf16: bool,
+) -> Vector<A, S> {
+    let wide = Vector::<A, S>::cast_from(parameter);
+    // Numbers in bf16 can be compared as f32 alone. Those in f16 are not widened again after they were
+    // rounded: some drivers then leave out both.
+    if comptime!(in_bf16) {
+        let is_its_rounding = rounded_to_bf16(master).equal(&wide);
+        select_many(is_its_rounding, master, wide)
+    } else {
+        let is_its_rounding = Vector::<P, S>::cast_from(master).equal(&parameter);
+        select_many(is_its_rounding, master, wide)
+    }
+}
+
+/// As `round` in master.rs has it.
+#[cube]
+pub(super) fn rounded<P: Float, A: Float, S: Size>(
+    master: Vector<A, S>,
+    #[comptime] in_bf16: bool,
+) -> Vector<P, S> {
+    if comptime!(in_bf16) {
+        Vector::cast_from(rounded_to_bf16(master))
+    } else {
+        Vector::cast_from(master)
+    }
+}
+
+/// As `split` in master.rs has it.
+#[cube]
+fn rounded_to_bf16<A: Float, S: Size>(number: Vector<A, S>) -> Vector<A, S> {
+    let bits = Vector::<u32, S>::reinterpret(Vector::<f32, S>::cast_from(number));
+    let rounded = (bits + Vector::new(0x8000u32)) & Vector::new(0xffff_0000u32);
+    let magnitude = bits & Vector::new(0x7fff_ffffu32);
+    let is_number = magnitude.less_than(&Vector::new(0x7f80_0001u32));
+    Vector::cast_from(Vector::<f32, S>::reinterpret(select_many(
+        is_number, rounded, bits,
+    )))
 }
 
 /// The new θ. The moments become the next ones.

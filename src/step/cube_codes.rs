@@ -6,6 +6,7 @@
 //! group write the word with its scales.
 
 use burn::backend::cubecl::dtype_to_elem_type;
+use burn::tensor::DType;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
@@ -14,7 +15,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::codes::{BLOCK, Curve, GROUP, INFINITE, WORDS};
 use super::cube::{
-    DecayScalars, DecayScalarsLaunch, Kernel, Scalars, random_of, stepped, vector_size,
+    DecayScalars, DecayScalarsLaunch, Kernel, Scalars, master_of, random_of, rounded, stepped,
+    vector_size, views,
 };
 use crate::MomentPrecision;
 
@@ -24,6 +26,7 @@ pub(super) fn launch<K: Kernel>(
     parameter: &CubeTensor,
     updated: &CubeTensor,
     start: Option<&CubeTensor>,
+    master: Option<&CubeTensor>,
     moments: &[CubeTensor],
     decay: DecayScalarsLaunch,
     step_size: InputScalar,
@@ -34,7 +37,10 @@ pub(super) fn launch<K: Kernel>(
     let units = parameter.meta.num_elements().div_ceil(GROUP) * UNITS;
     let cube_dim = CubeDim::new_1d(CUBE as u32);
     let cube_count = calculate_cube_count_elemwise(client, units, cube_dim);
-    let tensors = || [parameter, updated].into_iter().chain(start);
+    let tensors = || {
+        let weights = [parameter, updated].into_iter();
+        weights.chain(start).chain(master)
+    };
     let addresses = tensors()
         .chain(moments)
         .map(CubeTensor::required_address_type);
@@ -47,20 +53,16 @@ pub(super) fn launch<K: Kernel>(
         if in_fours { FOUR } else { 1 },
         parameter.clone().into_linear_view(),
         updated.clone().into_linear_view(),
-        start
-            .map(|start| start.clone().into_linear_view())
-            .into_iter()
-            .collect(),
-        moments
-            .iter()
-            .map(|moment| moment.clone().into_linear_view())
-            .collect(),
+        views(start),
+        views(master),
+        views(moments),
         decay,
         step_size,
         scalars,
         rounding,
         units,
         precision == MomentPrecision::Bits8,
+        parameter.dtype == DType::BF16,
         dtype_to_elem_type(parameter.dtype),
     );
 }
@@ -79,6 +81,7 @@ fn update<P: Float, S: Size, R: Kernel>(
     parameter: LinearView<'_, Vector<P, S>>,
     mut gradient: LinearViewMut<'_, Vector<P, S>>,
     start: Sequence<LinearView<'static, Vector<P, S>>>,
+    mut master: Sequence<LinearViewMut<'static, Vector<f32, S>>>,
     mut words: Sequence<LinearViewMut<'static, u32>>,
     decay: DecayScalars,
     step_size: InputScalar,
@@ -86,6 +89,7 @@ fn update<P: Float, S: Size, R: Kernel>(
     rounding: u32,
     units: usize,
     #[comptime] in_8_bits: bool,
+    #[comptime] in_bf16: bool,
     #[define(P)] _dtype: ElemType,
 ) {
     let length = gradient.shape();
@@ -140,7 +144,11 @@ fn update<P: Float, S: Size, R: Kernel>(
         for part in 0..parts {
             let place = ABSOLUTE_POS * parts + part;
             if place < length {
-                let theta = Vector::cast_from(parameter.read(place));
+                let mut theta = Vector::cast_from(parameter.read(place));
+                if comptime!(master.len() == 1) {
+                    let master = master.index(0).read(place);
+                    theta = master_of(parameter.read(place), master, in_bf16);
+                }
                 let g = Vector::cast_from(gradient.read(place));
                 let mut target = Vector::zero();
                 if comptime!(start.len() == 1) {
@@ -167,7 +175,12 @@ fn update<P: Float, S: Size, R: Kernel>(
                     &scalars,
                     random_of(random, first),
                 );
-                gradient.write(place, Vector::cast_from(updated));
+                if comptime!(master.len() == 1) {
+                    master.index_mut(0).write(place, updated);
+                    gradient.write(place, rounded(updated, in_bf16));
+                } else {
+                    gradient.write(place, Vector::cast_from(updated));
+                }
                 #[unroll]
                 for j in 0..count {
                     #[unroll]

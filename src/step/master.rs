@@ -92,7 +92,7 @@ impl<const D: usize> Master<D> {
 
     /// [`of`](Self::of), where `same` can tell that the parameter has not changed without a look at
     /// each number.
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "_cubecl"))]
     pub(super) fn whole_of(
         master: Option<Self>,
         parameter: &Tensor<D>,

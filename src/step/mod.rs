@@ -201,16 +201,21 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         *master = None;
         return without_master(parameter, gradient, start, moments, precision, coefficients);
     }
-    #[cfg(feature = "flex")]
-    if let DispatchDevice::Flex(_) = device.as_dispatch()
+    let form: Option<fn(_, _, _, _, _, &_) -> _> = match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => Some(flex::step_with_master),
+        #[cfg(feature = "_cubecl")]
+        DispatchDevice::Cube(_) => Some(cube::step_with_master),
+        _ => None,
+    };
+    if let Some(form) = form
         && gradient.dtype() == dtype
     {
         let moments = prepared(moments, &parameter, precision, coefficients.time);
         coefficients.check(DType::F32);
         let kept = master.take().map(|master| *master);
-        let (updated, next) =
-            flex::step_with_master(parameter, gradient, start, moments, kept, coefficients);
-        *master = Some(next.into());
+        let (updated, next) = form(parameter, gradient, start, moments, kept, coefficients);
+        *master = Some(Box::new(next));
         return updated;
     }
     let whole = Master::of(master.take().map(|master| *master), &parameter);

@@ -101,10 +101,11 @@ impl Pair {
     fn steps(&mut self, steps: std::ops::Range<u64>) {
         let device = self.half.parameter.device();
         for step in steps {
-            let gradient = &NUMBERS[step as usize + 1];
-            let gradient = tensor(gradient, [COUNT], &device).cast(self.dtype);
-            self.half.step(gradient.clone());
+            let gradient = TensorData::new(NUMBERS[step as usize + 1].clone(), [COUNT]);
+            let gradient = gradient.convert_dtype(self.dtype);
+            let gradient = Tensor::<1>::from_data(gradient, (&device, self.dtype));
             self.full.step(widened(&gradient));
+            self.half.step(gradient);
         }
     }
 
