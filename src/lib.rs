@@ -75,6 +75,7 @@
 //! | `flex` | `burn-flex` | one pass: f32, f64, f16, bf16 |
 //! | `ndarray` | `burn-ndarray` | one pass: f32, f64 |
 //! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` | CubeCL's | one kernel: whichever of f32, f64, f16 and bf16 the device has |
+//! | `remote` | devices of a server | one message to a [`remote`] server, and its form |
 //! | – | any other | portable: Burn's tensor operations |
 //!
 //! In one pass a step reads the weight, its gradient and the moments once and writes the new weight
@@ -105,6 +106,8 @@ mod options;
 mod parameters;
 mod penalty;
 mod record;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod schedule;
 mod sgd;
 mod sgd_l2;

@@ -118,6 +118,38 @@ impl<const N: usize> Rule<N> for Adam<f64> {
     fn scalars(&self, arithmetic: DType) -> kernel::AdamScalarsLaunch {
         self.launch_scalars(arithmetic)
     }
+
+    #[cfg(feature = "remote")]
+    const NAME: &'static str = "adam";
+
+    #[cfg(feature = "remote")]
+    fn to_message(&self) -> Vec<f64> {
+        let averages = [self.average_1, self.average_2];
+        let averages = averages.map(
+            |Average {
+                 share,
+                 from_the_new,
+             }| [share, from_the_new.into()],
+        );
+        let numbers = averages.into_iter().flatten();
+        numbers.chain([self.epsilon]).collect()
+    }
+
+    #[cfg(feature = "remote")]
+    fn of_message(numbers: &[f64]) -> Option<Self> {
+        let [share_1, from_the_new_1, share_2, from_the_new_2, epsilon] = *numbers else {
+            return None;
+        };
+        let average = |share, from_the_new: f64| Average {
+            share,
+            from_the_new: from_the_new == 1.0,
+        };
+        Some(Self {
+            average_1: average(share_1, from_the_new_1),
+            average_2: average(share_2, from_the_new_2),
+            epsilon,
+        })
+    }
 }
 
 #[cfg(feature = "_one-pass")]

@@ -39,6 +39,8 @@ mod cube_codes;
 mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+#[cfg(feature = "remote")]
+pub(crate) mod remote;
 #[cfg(feature = "_one-pass")]
 mod strided;
 #[cfg(feature = "_one-pass")]
@@ -152,6 +154,18 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
     /// The rule's scalars, for the kernel to round.
     #[cfg(feature = "_cubecl")]
     fn scalars(&self, arithmetic: DType) -> cube::Scalars<Self::Kernel>;
+
+    /// What a server knows the rule by.
+    #[cfg(feature = "remote")]
+    const NAME: &'static str;
+
+    /// The rule's scalars, for a message.
+    #[cfg(feature = "remote")]
+    fn to_message(&self) -> Vec<f64>;
+
+    /// None where they are not this rule's.
+    #[cfg(feature = "remote")]
+    fn of_message(numbers: &[f64]) -> Option<Self>;
 }
 
 /// How the numbers of a parameter are kept from step to step, beside the parameter itself.
@@ -270,6 +284,12 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         (DispatchDevice::Cube(_), DType::F64) if moments::are_packed(&moments) => portable::step,
         #[cfg(feature = "_cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
+        #[cfg(feature = "remote")]
+        (DispatchDevice::Remote(device), DType::F32 | DType::F64 | DType::F16 | DType::BF16)
+            if remote::takes_steps(device) && !moments::are_packed(&moments) =>
+        {
+            remote::step
+        }
         (device, DType::F32 | DType::F64 | DType::F16 | DType::BF16) => {
             warn_of_a_faster_form(device);
             portable::step
@@ -308,8 +328,13 @@ pub(crate) fn is_half(dtype: DType) -> bool {
 /// and may take the device with it. That every device has f32 need not be asked.
 fn check_precision(of: &str, dtype: DType, device: &Device) {
     let device = device.as_dispatch();
+    let stores = || match device {
+        #[cfg(feature = "remote")]
+        DispatchDevice::Remote(device) => remote::stores(device, dtype),
+        device => Dispatch::dtype_usage(device, dtype).contains(DTypeUsage::Storage),
+    };
     assert!(
-        dtype == DType::F32 || Dispatch::dtype_usage(device, dtype).contains(DTypeUsage::Storage),
+        dtype == DType::F32 || stores(),
         "the {of} is in {dtype:?}, which {device:?} does not have; keep it in F32 there"
     );
 }
@@ -341,6 +366,9 @@ fn remedy(device: &str) -> Option<&'static str> {
         "Autodiff" => {
             Some("give the optimizer tensors of the inner device, as `ModuleOptimizer` does")
         }
+        "Remote" => Some(
+            "turn on the feature `remote` of burn-decay, and connect it with `remote::connect` to a `remote::server`",
+        ),
         _ => None,
     }
 }
@@ -380,11 +408,12 @@ mod tests {
             ("NdArray(Cpu)", "`ndarray`"),
             ("Cube(Wgpu(DefaultDevice))", "`wgpu`"),
             ("Autodiff { device: Flex(FlexDevice) }", "inner device"),
+            ("Remote(RemoteDevice)", "`remote`"),
         ] {
             let remedy = remedy(device).expect("it has a faster form");
             assert!(remedy.contains(expected), "{device}: {remedy}");
         }
-        for device in ["LibTorch(Cpu)", "Remote(RemoteDevice)", ""] {
+        for device in ["LibTorch(Cpu)", ""] {
             assert_eq!(remedy(device), None, "{device}");
         }
         #[cfg(feature = "flex")]

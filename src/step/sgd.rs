@@ -67,6 +67,31 @@ impl<const N: usize> Rule<N> for Sgd<f64> {
     fn scalars(&self, arithmetic: DType) -> kernel::SgdScalarsLaunch {
         self.launch_scalars(arithmetic)
     }
+
+    #[cfg(feature = "remote")]
+    const NAME: &'static str = "sgd";
+
+    #[cfg(feature = "remote")]
+    fn to_message(&self) -> Vec<f64> {
+        [self.keep, self.take]
+            .into_iter()
+            .chain(self.look_ahead)
+            .collect()
+    }
+
+    #[cfg(feature = "remote")]
+    fn of_message(numbers: &[f64]) -> Option<Self> {
+        let (keep, take, look_ahead) = match *numbers {
+            [keep, take] => (keep, take, None),
+            [keep, take, momentum] => (keep, take, Some(momentum)),
+            _ => return None,
+        };
+        Some(Self {
+            keep,
+            take,
+            look_ahead,
+        })
+    }
 }
 
 #[cfg(feature = "_one-pass")]

@@ -20,19 +20,17 @@ pub struct Form {
     reason = "Burn deprecates the ndarray backend, and keeps it"
 )]
 pub fn pairs() -> Vec<[Form; 2]> {
-    let pair = |names: [&'static str; 2], device: Device| {
-        let dtypes = [DType::F32, DType::F64, DType::F16, DType::BF16];
-        let dtypes: Vec<DType> = dtypes
-            .into_iter()
-            .filter(|dtype| device.supports_dtype(*dtype))
-            .collect();
-        let autodiff = device.clone().autodiff();
-        let [own, portable] = names.map(|name| (name, dtypes.clone()));
-        [(own, device), (portable, autodiff)].map(|((name, dtypes), device)| Form {
+    let form = |name: &'static str, device: Device| {
+        let all = [DType::F32, DType::F64, DType::F16, DType::BF16].into_iter();
+        Form {
             name,
+            dtypes: all.filter(|dtype| device.supports_dtype(*dtype)).collect(),
             device,
-            dtypes,
-        })
+        }
+    };
+    let pair = |[own, portable]: [&'static str; 2], device: Device| {
+        let autodiff = device.clone().autodiff();
+        [form(own, device), form(portable, autodiff)]
     };
     let pairs = vec![
         #[cfg(feature = "flex")]
@@ -41,6 +39,15 @@ pub fn pairs() -> Vec<[Form; 2]> {
         pair(["ndarray", "portable on ndarray"], Device::ndarray()),
         #[cfg(feature = "wgpu")]
         pair(["wgpu", "portable on wgpu"], wgpu()),
+        // Beside the portable form here, which takes a message an operation there, as half precision does.
+        #[cfg(all(feature = "flex", feature = "remote"))]
+        [
+            Form {
+                dtypes: vec![DType::F32, DType::F64],
+                ..form("remote", remote())
+            },
+            form("portable on flex", Device::flex().autodiff()),
+        ],
     ];
     assert!(!pairs.is_empty(), "no backend is compiled in to test on");
     pairs
@@ -55,12 +62,28 @@ fn wgpu() -> Device {
             println!("wgpu runs on {} ({})", adapter.name, adapter.backend);
             device
         }
+        // Another test has it already, as Burn's default device.
+        Err(error) if error.to_string().contains("already initialized") => {
+            Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)
+        }
         Err(error) => panic!(
             "there is no adapter to test wgpu on ({error}); \
              `apt-get install mesa-vulkan-drivers libvulkan1` brings one in software"
         ),
     };
     DEVICE.get_or_init(find).clone()
+}
+
+/// A server in this process, and all that a message to it goes through.
+#[cfg(all(feature = "flex", feature = "remote"))]
+fn remote() -> Device {
+    static DEVICE: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
+    let connect = || {
+        let host = crate::servers::start(burn_decay::remote::server([Device::flex()]));
+        let options = Device::remote_options(&host);
+        burn_decay::remote::connect(options).expect("the server was started")
+    };
+    DEVICE.get_or_init(connect).clone()
 }
 
 /// The forms that run on a CPU in one pass.
@@ -72,14 +95,23 @@ pub fn one_pass_forms() -> impl Iterator<Item = Form> {
 /// All forms but the portable one on a GPU, which is Burn's operations there more than ours, and slow.
 pub fn forms() -> Vec<Form> {
     let forms = pairs().into_iter().flatten();
-    forms
+    let mut forms: Vec<Form> = forms
         .filter(|form| form.name != "portable on wgpu")
-        .collect()
+        .collect();
+    forms.sort_by_key(|form| form.name);
+    forms.dedup_by_key(|form| form.name);
+    forms
+}
+
+/// Those of this process: on a server small moments take Burn's operations, and messages without end.
+pub fn local_forms() -> Vec<Form> {
+    let forms = forms().into_iter();
+    forms.filter(|form| form.name != "remote").collect()
 }
 
 /// The devices that a `ModuleOptimizer` takes: it steps on their inner devices, which have a form.
 pub fn devices() -> impl Iterator<Item = Device> {
-    pairs().into_iter().map(|[_, portable]| portable.device)
+    pairs().into_iter().map(|[own, _]| own.device.autodiff())
 }
 
 /// Those of them that compute in f64.

@@ -19,6 +19,9 @@ mod records;
 mod reference;
 mod restarts;
 mod saved;
+#[cfg(all(feature = "flex", feature = "remote"))]
+#[path = "../servers/mod.rs"]
+mod servers;
 mod several;
 mod signs;
 mod theory;
