@@ -25,7 +25,8 @@
 //! 11. [Speed](speed): a step on the CPU and the GPU, measured
 //! 12. [Small moments](small_moments): in bf16 and in 8 bits
 //! 13. [Checkpoints](checkpoints): to Burn's optimizers and back, and saved configurations
-//! 14. [Comparison](comparison): beside Burn's and PyTorch's own
+//! 14. [Faults](faults): what goes wrong, and what happens then
+//! 15. [Comparison](comparison): beside Burn's and PyTorch's own
 
 macro_rules! page {
     ($($page:ident),*) => {$(
@@ -47,6 +48,7 @@ page!(
     speed,
     small_moments,
     checkpoints,
+    faults,
     comparison
 );
 

@@ -50,8 +50,8 @@ use crate::record::ParameterId;
 /// - It has a state of a parameter that the module has not (it is of another model).
 /// - It lacks that of one that the module has, that requires gradients, and of which the optimizer would
 ///   have a state after a step. (A parameter that has had no gradient yet has none: freeze it, or use
-///   Burn's `load_record`.) A record without any state is that of an optimizer before its first step, and
-///   is loaded.
+///   Burn's `load_record`. So has every parameter before the first step, but a flipped bit in a record's
+///   header can make Burn read nothing at all, too.)
 /// - A state is not of its parameter's shape, holds a NaN, or a second moment that is negative, or is
 ///   refused by the optimizer.
 /// - The optimizer does not take a part of it (it is of another kind of optimizer).
@@ -148,7 +148,7 @@ impl Visit for Lacking {
 impl Lacking {
     fn of(parameters: &Parameters, states: &States) -> Self {
         let ids = parameters.0.keys().copied();
-        let ids = ids.filter(|id| !states.0.is_empty() && !states.0.contains_key(id));
+        let ids = ids.filter(|id| !states.0.contains_key(id));
         Self {
             ids: ids.collect(),
             ..Self::default()

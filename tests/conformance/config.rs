@@ -1,6 +1,7 @@
 //! Configuration: what it refuses, what it presets, how it is kept.
 
 use burn::grad_clipping::GradientClippingConfig;
+use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{DType, Tensor};
 use burn_decay::{
     AdamL2Config, AdamWConfig, DecayScaling, DecaySchedule, SgdL2Config, SgdWConfig,
@@ -95,6 +96,38 @@ fn a_field_out_of_range_is_named_with_its_value() {
     );
 }
 
+/// Of the error inputs of PyTorch's own tests (its `OptimizerInfo`) those that can be written down here.
+#[test]
+fn what_pytorch_refuses_is_refused() {
+    let momentum = Some(MomentumConfig::new().with_momentum(-0.5));
+    let refused = [
+        AdamWConfig::new().with_beta_1(1.0).try_build().err(),
+        AdamL2Config::new().with_beta_1(1.0).try_build().err(),
+        AdamWConfig::new().with_beta_2(1.0).try_build().err(),
+        AdamL2Config::new().with_beta_2(1.0).try_build().err(),
+        AdamWConfig::new().with_weight_decay(-1.0).try_build().err(),
+        AdamL2Config::new().with_l2_penalty(-1.0).try_build().err(),
+        SgdWConfig::new().with_weight_decay(-1.0).try_build().err(),
+        SgdL2Config::new().with_l2_penalty(-1.0).try_build().err(),
+        SgdWConfig::new()
+            .with_momentum(momentum.clone())
+            .try_build()
+            .err(),
+        SgdL2Config::new().with_momentum(momentum).try_build().err(),
+    ];
+    let fields = refused.map(|error| error.expect("an error").field());
+    let adam = [
+        "beta_1",
+        "beta_1",
+        "beta_2",
+        "beta_2",
+        "weight_decay",
+        "l2_penalty",
+    ];
+    let sgd = ["weight_decay", "l2_penalty", "momentum", "momentum"];
+    assert_eq!(fields.as_slice(), [&adam[..], &sgd[..]].concat());
+}
+
 #[test]
 fn the_ends_of_the_ranges_are_accepted() {
     for form in forms() {
@@ -146,12 +179,15 @@ fn gradients_of_any_size_leave_the_parameter_finite() {
     }
 }
 
-/// An ε so small that even a subnormal √v counts beside it.
+/// An ε so small that even a subnormal v counts beside it, where the device has such numbers.
 #[test]
 fn a_small_epsilon_lets_small_gradients_count() {
     for form in forms() {
         let parameter = tensor(&[0.0; 2], [2], &form.device);
-        let gradient = tensor(&[1e-18, -1e-15], [2], &form.device);
+        let subnormal = tensor(&[1e-30], [1], &form.device) * 1e-9;
+        let flushes_subnormals = values(&subnormal) == [0.0];
+        let smallest = if flushes_subnormals { 1e-15 } else { 1e-18 };
+        let gradient = tensor(&[smallest, -1e-15], [2], &form.device);
         let adam = AdamWConfig::new().with_epsilon(1e-30).build();
         let (parameter, _) = adam.step(1e-3, parameter, gradient, None);
         for (value, expected) in values(&parameter).into_iter().zip([-1e-3, 1e-3]) {

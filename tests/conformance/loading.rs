@@ -92,10 +92,13 @@ fn a_whole_record_is_loaded_and_goes_on() {
         let expected = model.clone().step(&mut trained, 9).values();
         assert_eq!(model.step(&mut loaded, 9).values(), expected, "{name}");
     }
-    // Before the first step there is nothing to lose.
-    let untouched = AdamWConfig::new().init();
-    let record = untouched.to_record();
-    assert!(try_load_record(untouched, record, &Model::new()).is_ok());
+    // An empty record is whole where there is nothing to keep, and may be damaged elsewhere.
+    let (plain, adamw) = (SgdWConfig::new().init(), AdamWConfig::new().init());
+    let empty = plain.to_record();
+    assert!(try_load_record(plain, empty, &Model::new()).is_ok());
+    let error = try_load_record(adamw.clone(), adamw.to_record(), &Model::new()).err();
+    let error = error.expect("it lacks moments").to_string();
+    assert!(error.ends_with("first: has no state"), "{error}");
 }
 
 #[test]
@@ -236,6 +239,8 @@ fn damage_is_an_error_or_a_number() {
         let expected = model.clone().step(&mut trained, 9).values();
         let afresh = model.clone().step(&mut optimizer.clone(), 9).values();
         let [mut refused, mut equal, mut other] = [0; 3];
+        // What becomes of the same with Burn's `load_record`.
+        let [mut panics, mut lost, mut nans] = [0; 3];
         for case in 0..cases {
             let random = |i: u64, below: usize| {
                 let bits = (case * 4 + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -249,6 +254,18 @@ fn damage_is_an_error_or_a_number() {
                 damaged[random(0, whole.len().min(1500))] ^= 1 << random(1, 8);
             } else {
                 damaged[random(0, whole.len())] ^= 1 << random(1, 8);
+            }
+            let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(damaged.clone()));
+            if let Ok(record) = record {
+                let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let mut loaded = optimizer.clone().load_record(record);
+                    model.clone().step(&mut loaded, 9).values()
+                }));
+                match stepped {
+                    Err(_) => panics += 1,
+                    Ok(weights) if weights == afresh => lost += 1,
+                    Ok(weights) => nans += u64::from(weights.iter().any(|it| !it.is_finite())),
+                }
             }
             let load = || {
                 let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(damaged))?;
@@ -273,6 +290,7 @@ fn damage_is_an_error_or_a_number() {
             }
         }
         println!("{name}: {refused} refused, {equal} equal, {other} with another number");
+        println!("  by Burn's load_record {panics} panics, {lost} lost, {nans} not finite");
         assert!(refused > cases / 10, "{name}");
     }
 }
