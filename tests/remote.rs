@@ -1,4 +1,4 @@
-//! Devices of servers. (What the step makes there is a matter of the suite in `conformance`.)
+//! Devices of servers. (What the step makes there is a matter of `properties.rs`.)
 #![cfg(all(feature = "flex", feature = "remote"))]
 
 #[allow(dead_code, reason = "the tests of the suite use all of it")]

@@ -92,21 +92,16 @@ pub fn one_pass_forms() -> impl Iterator<Item = Form> {
     forms.filter(|form| ["flex", "ndarray"].contains(&form.name))
 }
 
-/// All forms but the portable one on a GPU, which is Burn's operations there more than ours, and slow.
+/// Those of [`pairs`] that take thousands of steps in no time: neither a server's, of which each reading is a
+/// message, nor the portable one on a GPU, which is Burn's operations there more than ours.
 pub fn forms() -> Vec<Form> {
     let forms = pairs().into_iter().flatten();
     let mut forms: Vec<Form> = forms
-        .filter(|form| form.name != "portable on wgpu")
+        .filter(|form| !["remote", "portable on wgpu"].contains(&form.name))
         .collect();
     forms.sort_by_key(|form| form.name);
     forms.dedup_by_key(|form| form.name);
     forms
-}
-
-/// Those of this process: on a server small moments take Burn's operations, and messages without end.
-pub fn local_forms() -> Vec<Form> {
-    let forms = forms().into_iter();
-    forms.filter(|form| form.name != "remote").collect()
 }
 
 /// The devices that a `ModuleOptimizer` takes: it steps on their inner devices, which have a form.

@@ -10,7 +10,7 @@ use burn_decay::{
 
 use crate::config::panic_message;
 use crate::data::{median, normal};
-use crate::forms::{Form, Optimizer, Run, State, local_forms, pairs, tensor, values};
+use crate::forms::{Form, Optimizer, Run, State, forms, pairs, tensor, values};
 use crate::records::{read, written};
 
 const PRECISIONS: [MomentPrecision; 3] = [
@@ -139,7 +139,7 @@ fn error_of_updates(precision: MomentPrecision, form: &Form, apart: f32) -> [f64
 
 #[test]
 fn updates_are_close_to_the_exact_ones() {
-    for form in local_forms() {
+    for form in forms() {
         for (precision, apart, most) in [
             (MomentPrecision::Bf16, 1.0, 0.03),
             (MomentPrecision::Bf16, 100.0, 0.03),
@@ -167,7 +167,7 @@ fn a_second_moment_falls_when_its_gradients_do() {
         (MomentPrecision::Bf16, 0.02),
         (MomentPrecision::Bits8, 0.05),
     ] {
-        for form in local_forms() {
+        for form in forms() {
             let mut sizes = sizes(1.0, COUNT);
             let [mut exact, mut packed] = [MomentPrecision::Full, precision]
                 .map(|precision| Updates::new(precision, COUNT, &form));
@@ -213,7 +213,7 @@ fn a_second_moment_is_right_on_average() {
             normal(step, i as u64 / 32, 1)[0] > 2.054
         }),
     ];
-    let form = &local_forms()[0];
+    let form = &forms()[0];
     for (precision, within) in [
         (MomentPrecision::Bf16, 0.003),
         (MomentPrecision::Bits8, 0.015),
@@ -341,7 +341,7 @@ fn record<const D: usize>(run: &Run<D>) -> StateSink {
 
 #[test]
 fn a_run_resumes_to_the_bit() {
-    for form in local_forms() {
+    for form in forms() {
         for precision in PACKED {
             for (optimizer, &dtype) in optimizers(precision)
                 .iter()
@@ -366,7 +366,7 @@ fn a_run_resumes_to_the_bit() {
 /// From any precision into any other: a step is near the one that goes on.
 #[test]
 fn a_checkpoint_goes_on_in_another_precision() {
-    for form in local_forms() {
+    for form in forms() {
         for (from, to) in PRECISIONS
             .into_iter()
             .flat_map(|from| PRECISIONS.map(|to| (from, to)))
@@ -436,7 +436,7 @@ fn a_state_takes_as_many_bytes_as_the_documentation_says() {
 /// Small tensors are not worth it, and those of f64 are rounded as the others.
 #[test]
 fn small_tensors_keep_their_moments_whole_in_8_bits() {
-    for form in local_forms() {
+    for form in forms() {
         for (count, coded) in [(4095, false), (4096, true)] {
             let of = |step| tensor(&normal(10, step, count), [count], &form.device);
             let mut run = Run::new(adamw(MomentPrecision::Bits8), 1e-3, of(0));
@@ -450,7 +450,7 @@ fn small_tensors_keep_their_moments_whole_in_8_bits() {
 /// In half precision, with master weights: a run is the f32 run with the same moments, rounded.
 #[test]
 fn master_weights_and_small_moments_go_together() {
-    for form in local_forms() {
+    for form in forms() {
         let has = |dtype: &&DType| [DType::F16, DType::BF16].contains(dtype);
         for (&dtype, precision) in form
             .dtypes
@@ -567,7 +567,7 @@ fn the_clock_of_sgd_is_recorded() {
 
 #[test]
 fn moments_of_gradients_that_overflow_end_as_in_f32() {
-    for (form, precision) in local_forms()
+    for (form, precision) in forms()
         .iter()
         .flat_map(|form| PACKED.map(|precision| (form, precision)))
     {
