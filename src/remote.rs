@@ -41,7 +41,7 @@ use burn::remote::{ConnectError, RemoteOptions};
 use burn::server::RemoteServer;
 use burn::tensor::Device;
 
-use crate::step::remote::{now_takes_steps, probe, register_steps};
+use crate::step::remote as steps;
 
 /// Burn's server for these devices, which takes the steps of this crate's optimizers as one operation
 /// each, if the feature of their backend is on (`flex`, `ndarray`, `wgpu`, …); else it warns through `log`, and
@@ -53,15 +53,15 @@ pub fn server(devices: impl IntoIterator<Item = Device>) -> RemoteServer {
     let server = RemoteServer::new(devices);
     match first {
         #[cfg(feature = "flex")]
-        Some(DispatchDevice::Flex(_)) => register_steps::<burn::backend::Flex>(server),
+        Some(DispatchDevice::Flex(_)) => steps::register::<burn::backend::Flex>(server),
         #[cfg(feature = "ndarray")]
         #[allow(
             deprecated,
             reason = "Burn deprecates the ndarray backend, and keeps it"
         )]
-        Some(DispatchDevice::NdArray(_)) => register_steps::<burn::backend::NdArray>(server),
+        Some(DispatchDevice::NdArray(_)) => steps::register::<burn::backend::NdArray>(server),
         #[cfg(feature = "_cubecl")]
-        Some(DispatchDevice::Cube(_)) => register_steps::<burn::backend::Cube>(server),
+        Some(DispatchDevice::Cube(_)) => steps::register::<burn::backend::Cube>(server),
         first => {
             log::warn!("burn-decay has no feature on for {first:?}: its server knows no steps");
             server
@@ -79,10 +79,10 @@ pub fn server(devices: impl IntoIterator<Item = Device>) -> RemoteServer {
 pub fn connect(options: RemoteOptions) -> Result<Device, ConnectError> {
     let device = options.init()?;
     if let DispatchDevice::Remote(remote) = device.as_dispatch() {
-        probe(&device).map_err(|error| ConnectError::Handshake {
+        steps::probe(&device).map_err(|error| ConnectError::Handshake {
             reason: format!("the server does not take this version of burn-decay's steps: {error}"),
         })?;
-        now_takes_steps(remote);
+        steps::now_takes_steps(remote);
     }
     Ok(device)
 }

@@ -40,6 +40,10 @@ mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 #[cfg(feature = "remote")]
+#[cfg_attr(
+    not(any(feature = "_one-pass", feature = "_cubecl")),
+    allow(dead_code, reason = "there is nothing to serve")
+)]
 pub(crate) mod remote;
 #[cfg(feature = "_one-pass")]
 mod strided;
@@ -165,6 +169,7 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
 
     /// None where they are not this rule's.
     #[cfg(feature = "remote")]
+    #[allow(dead_code, reason = "without a backend there is nothing to serve")]
     fn of_message(numbers: &[f64]) -> Option<Self>;
 }
 

@@ -68,7 +68,7 @@ fn learn(device: &RemoteDevice, set: impl Fn(&mut Known)) {
 }
 
 /// The server, with an operation for each rule's step.
-pub(crate) fn register_steps<B: BackendIr>(server: RemoteServer) -> RemoteServer
+pub(crate) fn register<B: BackendIr>(server: RemoteServer) -> RemoteServer
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
