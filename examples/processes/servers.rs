@@ -93,11 +93,8 @@ impl Servers {
     /// Ends the program, with an error, once a server does not answer: Burn would wait for it. (Iroh sees
     /// to that itself.)
     pub fn watch(&self, addresses: &[String]) {
-        let addresses = addresses
-            .iter()
-            .filter(|address| address.starts_with("ws://"));
-        for address in addresses {
-            let address = address.clone();
+        for address in over_websocket(addresses) {
+            let address = address.to_owned();
             let are_done = self.are_done.clone();
             thread::spawn(move || {
                 while answers(&address).is_ok() {
@@ -155,11 +152,15 @@ pub fn connect(address: &str, token: &str) -> Result<Device, String> {
 
 /// Those that do not answer.
 pub fn lost(addresses: &[String]) -> Vec<&str> {
-    let addresses = addresses.iter().map(String::as_str);
-    let addresses = addresses.filter(|address| address.starts_with("ws://"));
-    addresses
+    over_websocket(addresses)
         .filter(|address| answers(address).is_err())
         .collect()
+}
+
+/// Those that can be asked.
+fn over_websocket(addresses: &[String]) -> impl Iterator<Item = &str> {
+    let addresses = addresses.iter().map(String::as_str);
+    addresses.filter(|address| address.starts_with("ws://"))
 }
 
 /// To a request that is none of Burn's.

@@ -419,8 +419,8 @@ pub(super) fn master_of<P: Float, A: Float, S: Size>(
     #[comptime] in_bf16: bool,
 ) -> Vector<A, S> {
     let wide = Vector::<A, S>::cast_from(parameter);
-    // Numbers in bf16 can be compared as f32 alone. Those in f16 are not widened again after they were
-    // rounded: some drivers then leave out both.
+    // Numbers in bf16 can be compared as f32 alone. Those in f16 are compared as they are: where a rounding is
+    // widened again, some drivers leave it out.
     if comptime!(in_bf16) {
         let is_its_rounding = rounded_to_bf16(master).equal(&wide);
         select_many(is_its_rounding, master, wide)
