@@ -153,8 +153,12 @@ impl Crew {
         loop {
             let called = || self.calls.load(Ordering::SeqCst) != seen;
             if !stay_awake_until(called) {
-                helper.asleep.store(true, Ordering::SeqCst);
-                while !called() {
+                // Anew before each look: who wakes it says that it is awake, and may do so for a call
+                // that it has seen already.
+                while {
+                    helper.asleep.store(true, Ordering::SeqCst);
+                    !called()
+                } {
                     thread::park();
                 }
                 helper.asleep.store(false, Ordering::SeqCst);
@@ -317,6 +321,16 @@ mod tests {
         meet(|work| crew.call(1, work));
         let panics = || crew.call(1, &|| panic!("on both threads or on one"));
         assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        meet(|work| crew.call(1, work));
+    }
+
+    #[test]
+    fn a_helper_that_is_woken_for_nothing_is_woken_again() {
+        let crew = Crew::of(1);
+        meet(|work| crew.call(1, work));
+        thread::sleep(10 * AWAKE);
+        crew.wake(1);
+        thread::sleep(10 * AWAKE);
         meet(|work| crew.call(1, work));
     }
 
