@@ -95,6 +95,9 @@ pub(super) fn rounded<const D: usize>(
     let change = change.unwrap_or_else(|| theta.zeros_like()).into_data();
     let theta = theta.into_data();
     let rounding = Rounding::new(time, 0);
+    // To f32 by other bits than to half, since one rounding may follow the other.
+    let turn = if dtype == DType::F32 { 16 } else { 0 };
+    let share = |i| f64::from(fraction(rounding.at(i).rotate_left(turn)));
     let pairs = theta.iter::<f64>().zip(change.iter::<f64>()).enumerate();
     macro_rules! rounded {
         ($narrow:expr) => {{
@@ -107,7 +110,7 @@ pub(super) fn rounded<const D: usize>(
                 let next = rounded.neighbour(outwards);
                 // Not a finite one at the largest number and beyond.
                 let distance = (f64::from(next) - nearest).abs();
-                let is_next = rest.abs() > f64::from(fraction(rounding.at(i))) * distance;
+                let is_next = rest.abs() > share(i) * distance;
                 if is_next && distance.is_finite() {
                     next
                 } else {

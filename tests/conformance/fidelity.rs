@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use burn_decay::{DecayTarget, SgdWConfig};
 
 use crate::data::normals;
-use crate::forms::{Optimizer, Run, forms, tensor, values};
+use crate::forms::{Form, Optimizer, Run, forms, tensor, values};
 use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd, Ways};
 
 const COUNT: usize = 8192;
@@ -236,52 +236,69 @@ fn stochastic_rounding_delivers_a_decay_in_half_precision() {
 /// a weight of 16 bits or of the update, the update beside the smallest f16.
 #[test]
 fn stochastic_rounding_is_exact_on_average() {
-    const COUNT: usize = 100_000;
-    let device = Device::flex();
     // A weight, the gradients, λ at a learning rate of 1, and how many steps.
     let cases = [
         (DType::BF16, 1.0f32, 0.0f32, 1e-6, 100),
+        (DType::BF16, 1.0, 0.0, 1e-8, 100),
         (DType::BF16, 0.1, 0.0, 1e-6, 100),
         (DType::F16, 1.0, 0.0, 1e-6, 100),
         (DType::F32, 1e-3, 1e-4, 1e-8, 20),
         (DType::F32, 3e-4, -1e-4, 1e-8, 1),
         (DType::F16, 0.0, 1e-8, 0.0, 40),
     ];
-    for (dtype, start, gradient, decay, steps) in cases {
-        for gradients in [dtype, DType::F32, DType::F64] {
-            let of = |number: f32, dtype| Tensor::<1>::full([COUNT], number, &device).cast(dtype);
-            // An L1 decay that is too small to be seen turns it on where there is no other.
-            let optimizer = decaying(decay, |sgdw| {
-                sgdw.with_master_weights(false).with_l1_decay(1e-30)
-            });
-            let mut run = Run::new(optimizer, 1.0, of(start, dtype));
-            // As they are after their rounding.
-            let [start, gradient] = [(start, dtype), (gradient, gradients)]
-                .map(|(number, dtype)| values(&of(number, dtype))[0]);
-            for _ in 0..steps {
-                run.step(of(gradient as f32, gradients));
+    for form in forms() {
+        for (dtype, start, gradient, decay, steps) in cases {
+            // A GPU rounds what is subnormal in f16 as if it were not.
+            if start == 0.0 && !["flex", "portable on flex"].contains(&form.name) {
+                continue;
             }
-            let mut exact = start;
-            for _ in 0..steps {
-                exact -= decay * exact + gradient;
+            for gradients in [dtype, DType::F32, DType::F64] {
+                if [dtype, gradients].iter().all(|it| form.dtypes.contains(it)) {
+                    is_exact_on_average(&form, [dtype, gradients], [start, gradient], decay, steps);
+                }
             }
-            let mean = values(&run.parameter).iter().sum::<f64>() / COUNT as f64;
-            // The spread of a mean of random roundings, each less than a last place.
-            let last_place = match dtype {
-                DType::F32 => start.abs() * 2f64.powi(-23),
-                DType::BF16 => start.abs() * 2f64.powi(-7),
-                _ => start.abs().max(2f64.powi(-14)) * 2f64.powi(-10),
-            };
-            let change = (exact - start).abs();
-            let spread =
-                (change.min(f64::from(steps) * last_place) * last_place / COUNT as f64).sqrt();
-            let apart = (mean - exact).abs();
-            assert!(
-                apart <= 5.0 * spread + 1e-4 * change,
-                "{dtype:?} {start:e} {gradient:e} {decay:e} {gradients:?}: {mean:e}, {exact:e}, {spread:e}"
-            );
         }
     }
+}
+
+fn is_exact_on_average(
+    form: &Form,
+    [dtype, gradients]: [DType; 2],
+    [start, gradient]: [f32; 2],
+    decay: f64,
+    steps: u32,
+) {
+    const COUNT: usize = 100_000;
+    let of = |number: f32, dtype| Tensor::<1>::full([COUNT], number, &form.device).cast(dtype);
+    // An L1 decay that is too small to be seen turns it on where there is no other.
+    let optimizer = decaying(decay, |sgdw| {
+        sgdw.with_master_weights(false).with_l1_decay(1e-30)
+    });
+    let mut run = Run::new(optimizer, 1.0, of(start, dtype));
+    // As they are after their rounding.
+    let [start, gradient] = [(start, dtype), (gradient, gradients)]
+        .map(|(number, dtype)| values(&of(number, dtype))[0]);
+    for _ in 0..steps {
+        run.step(of(gradient as f32, gradients));
+    }
+    let mut exact = start;
+    for _ in 0..steps {
+        exact -= decay * exact + gradient;
+    }
+    let mean = values(&run.parameter).iter().sum::<f64>() / COUNT as f64;
+    // The spread of a mean of random roundings, each less than a last place.
+    let last_place = match dtype {
+        DType::F32 => start.abs() * 2f64.powi(-23),
+        DType::BF16 => start.abs() * 2f64.powi(-7),
+        _ => start.abs().max(2f64.powi(-14)) * 2f64.powi(-10),
+    };
+    let change = (exact - start).abs();
+    let spread = (change.min(f64::from(steps) * last_place) * last_place / COUNT as f64).sqrt();
+    let name = form.name;
+    assert!(
+        (mean - exact).abs() <= 5.0 * spread + 1e-4 * change,
+        "{name} {dtype:?} {start:e} {gradient:e} {decay:e} {gradients:?}: {mean:e}, {exact:e}, {spread:e}"
+    );
 }
 
 /// The largest numbers stay finite, and infinite ones what they are.
