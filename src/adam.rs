@@ -56,6 +56,7 @@ impl Adam {
         let parameter = if self.amsgrad {
             step::step(parameter, gradient, [m, v, max_v], storage, &coefficients)
         } else {
+            *max_v = None;
             step::step(parameter, gradient, [m, v], storage, &coefficients)
         };
         (parameter, Some(state))

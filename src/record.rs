@@ -187,10 +187,10 @@ impl<'a> Record<'a> {
         let start = self.tensor::<D>(START);
         let found = [&master, &start];
         let first = found.into_iter().flatten().next().map(TensorData::shape);
-        if let Some(first) = shape.or(first) {
+        if let Some(shape) = shape.or(first) {
             for (leaf, data) in [MASTER_WEIGHTS, START].into_iter().zip(found) {
                 if let Some(data) = data {
-                    self.check_shape(leaf, data.shape(), first);
+                    self.check_shape(leaf, data.shape(), shape);
                 }
             }
         }
@@ -215,11 +215,11 @@ impl<'a> Record<'a> {
         })
     }
 
-    fn check_shape(&self, leaf: &str, found: &Shape, first: &Shape) {
-        if found != first {
+    fn check_shape(&self, leaf: &str, found: &Shape, others: &Shape) {
+        if found != others {
             self.refuse(
                 leaf,
-                format!("has the shape {found}, but the first {first}"),
+                format!("has the shape {found}, but the rest of the state {others}"),
             );
         }
     }

@@ -10,7 +10,7 @@ use burn_decay::{
 
 use crate::config::panic_message;
 use crate::data::{noise, to_f32};
-use crate::forms::{Optimizer, Run, State, forms, tensor};
+use crate::forms::{Optimizer, Run, State, forms, tensor, values};
 
 /// What Burn keys a parameter's state with.
 const ID: &str = "42";
@@ -170,7 +170,7 @@ fn what_cannot_be_right_is_refused_by_name() {
         ),
         (
             with(adam(), "moment_2", numbers(&[1.0; 4])),
-            "moment_2 has the shape [4], but the first [3]",
+            "moment_2 has the shape [4], but the rest of the state [3]",
         ),
         (
             with(adam(), "moment_1", TensorData::new(vec![1.0f32; 3], [3, 1])),
@@ -186,7 +186,7 @@ fn what_cannot_be_right_is_refused_by_name() {
         ),
         (
             with(adam(), "start", numbers(&[1.0; 4])),
-            "start has the shape [4], but the first [3]",
+            "start has the shape [4], but the rest of the state [3]",
         ),
     ];
     for (sink, expected) in cases {
@@ -249,4 +249,28 @@ fn an_infinite_second_moment_is_read() {
     let infinite = TensorData::from([f32::INFINITY, 1.0, 0.0]);
     let state: Option<AdamState<1>> = read(with(written(&adam), "moment_2", infinite), &device);
     assert!(state.is_some());
+}
+
+/// Its largest second moment neither stays in memory and in records, nor counts when it is turned on again.
+#[test]
+fn amsgrad_that_is_turned_off_is_forgotten() {
+    for form in forms() {
+        let of = |number: f32| tensor(&[number; 3], [3], &form.device);
+        let [with, without] = [true, false]
+            .map(|amsgrad| Optimizer::AdamW(AdamWConfig::new().with_amsgrad(amsgrad).build()));
+        let mut run = Run::new(with.clone(), 1e-3, of(1.0));
+        run.step(of(100.0));
+        let largest = |run: &Run<1>| match &run.state {
+            Some(State::Adam(state)) => state.max_moment_2().map(|largest| values(&largest)[0]),
+            _ => panic!("Adam has a state"),
+        };
+        let before = largest(&run).expect("AMSGrad keeps it");
+        run.optimizer = without;
+        run.step(of(0.0));
+        assert_eq!(largest(&run), None, "{}", form.name);
+        run.optimizer = with;
+        run.step(of(0.0));
+        let after = largest(&run).expect("AMSGrad keeps it");
+        assert!(after < before, "{}: {after}, {before}", form.name);
+    }
 }
