@@ -80,6 +80,14 @@ macro_rules! config {
                     vectors: self.decay_vectors,
                 }
             }
+
+            /// The same without a penalty, for a group of parameters that has none
+            /// ([`Undecayed`](crate::Undecayed)): λ is 0, and no schedule moves it.
+            pub fn without_decay(self) -> Self {
+                self.with_l2_penalty(0.0)
+                    .with_decay_schedule(DecaySchedule::Constant)
+                    .with_decay_target(DecayTarget::Zero)
+            }
         }
     };
 
@@ -117,6 +125,15 @@ macro_rules! config {
                     target: self.decay_target,
                     vectors: self.decay_vectors,
                 }
+            }
+
+            /// The same without a decay, for a group of parameters that has none
+            /// ([`Undecayed`](crate::Undecayed)): λ and λ₁ are 0, and no schedule moves λ.
+            pub fn without_decay(self) -> Self {
+                self.with_weight_decay(0.0)
+                    .with_l1_decay(0.0)
+                    .with_decay_schedule(DecaySchedule::Constant)
+                    .with_decay_target(DecayTarget::Zero)
             }
         }
     };

@@ -6,9 +6,9 @@ use crate::parameters::{Place, Visit, walk};
 /// The parameters that one usually leaves undecayed: biases, the weights of norms and, on request,
 /// embeddings.
 ///
-/// A bias only shifts, and a gain has no other scale to be small against, so that neither makes a
-/// model simpler by being small; an embedding is decayed in every step, but learns only in those
-/// that its token takes part in.
+/// A bias only shifts, and the weights after a norm can undo the scale that its gain sets, so making
+/// either small makes no model simpler. An embedding would decay in every step, but learns only in
+/// those where its token occurs.
 ///
 /// What counts: every parameter of rank 0 or 1, which Burn's biases and norm weights are, and whatever a
 /// module calls `bias`. For those of rank 0 and 1 alone, `with_decay_vectors(false)` does the same
@@ -26,7 +26,7 @@ use crate::parameters::{Place, Visit, walk};
 /// let clipping = config.grad_clipping.as_ref().map(|clipping| clipping.init());
 /// let optimizer = config
 ///     .init()
-///     .with_group(undecayed, config.with_weight_decay(0.0).build(), clipping);
+///     .with_group(undecayed, config.without_decay().build(), clipping);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]

@@ -8,7 +8,7 @@ use burn::nn::{
 };
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use burn_decay::{AdamWConfig, SgdL2Config, SgdWConfig, Undecayed};
+use burn_decay::{AdamWConfig, DecaySchedule, SgdL2Config, SgdWConfig, Undecayed};
 
 use crate::forms::{devices, values};
 
@@ -93,17 +93,24 @@ fn is_a_weight(path: &str) -> bool {
 
 /// The paths that a step with gradients of zero leaves as they were.
 fn left_alone(group: Option<ParamGroup>, device: &Device) -> Vec<String> {
-    let model = Everything::new(device).map(&mut AwayFromZero);
-    let before = collect(&model);
-    let config = AdamWConfig::new().with_weight_decay(0.5);
+    let mut model = Everything::new(device).map(&mut AwayFromZero);
+    let before = collect(&model).found;
+    // None of these decays a group that is without.
+    let config = AdamWConfig::new()
+        .with_weight_decay(0.5)
+        .with_l1_decay(0.1)
+        .with_decay_schedule(DecaySchedule::Linear { end: 0.9, steps: 1 });
     let mut optimizer = config.init();
     if let Some(group) = group {
-        let undecayed = config.with_weight_decay(0.0).build();
+        let undecayed = config.without_decay().build();
         optimizer = optimizer.with_group(group, undecayed, None);
     }
-    let model = optimizer.step(0.1, model, before.gradients);
-    let after = collect(&model).found;
-    let pairs = before.found.into_iter().zip(after);
+    // In the second step the schedule has moved.
+    for _ in 0..2 {
+        let gradients = collect(&model).gradients;
+        model = optimizer.step(0.1, model, gradients);
+    }
+    let pairs = before.into_iter().zip(collect(&model).found);
     let same = pairs.filter(|(before, after)| before.1 == after.1);
     same.map(|(before, _)| before.0).collect()
 }
