@@ -25,6 +25,9 @@ use crate::record::ParameterId;
 ///
 /// What it cannot see is a number that became another finite number: Burn's format has no checksum.
 ///
+/// An optimizer refuses a state by a panic, since Burn gives it no other way, and this function catches it:
+/// the panic's message is printed nevertheless, and a program that is compiled with `panic = "abort"` ends.
+///
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::optim::GradientsParams;
@@ -52,8 +55,8 @@ use crate::record::ParameterId;
 ///   have a state after a step. (A parameter that has had no gradient yet has none: freeze it, or use
 ///   Burn's `load_record`. So has every parameter before the first step, but a flipped bit in a record's
 ///   header can make Burn read nothing at all, too.)
-/// - A state is not of its parameter's shape, holds a NaN, or a second moment that is negative, or is
-///   refused by the optimizer.
+/// - A state is not of its parameter's shape, holds a NaN, an infinity that is not of a second moment, or a
+///   second moment that is negative, or is refused by the optimizer.
 /// - The optimizer does not take a part of it (it is of another kind of optimizer).
 pub fn try_load_record<M: Module>(
     optimizer: ModuleOptimizer,
@@ -72,9 +75,7 @@ pub fn try_load_record<M: Module>(
     }
 
     let record = OptimizerRecord::from_bytes(bytes)?;
-    // An optimizer refuses a state by a panic: Burn gives it no other way.
-    let load = AssertUnwindSafe(|| optimizer.load_record(record));
-    let loaded = catch_unwind(load).map_err(|panic| LoadError::of_panic(&*panic))?;
+    let loaded = caught(|| optimizer.load_record(record))?;
     let taken = States::read(loaded.into_bytes()?)?;
     for (id, state) in &recorded.0 {
         for leaf in state.keys() {
@@ -85,6 +86,11 @@ pub fn try_load_record<M: Module>(
         }
     }
     Ok(loaded)
+}
+
+/// What `work` returns, or what it panics with as an error.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, LoadError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| LoadError::of_panic(&*panic))
 }
 
 /// Why a record was not loaded.
@@ -166,7 +172,7 @@ impl Lacking {
         }
         walk(module, &mut self);
         let mut optimizer = optimizer.clone();
-        optimizer.step(0.0, module.clone(), self.gradients);
+        caught(|| optimizer.step(0.0, module.clone(), self.gradients))?;
         let states = States::read(optimizer.into_bytes()?)?;
         Ok(self.ids.into_iter().find(|id| states.0.contains_key(id)))
     }
@@ -253,8 +259,12 @@ impl Parameters {
                 // In memory of their own: a record's may be at any address.
                 let bytes = data.as_bytes().to_vec();
                 let numbers = TensorData::from_bytes_vec(bytes, found.clone(), data.dtype());
-                let wrong =
-                    |number: &f64| number.is_nan() || SQUARES.contains(&name) && *number < 0.0;
+                // A square may have overflowed.
+                let right = |number: &f64| match SQUARES.contains(&name) {
+                    true => *number >= 0.0,
+                    false => number.is_finite(),
+                };
+                let wrong = |number: &f64| !right(number);
                 if let Some(number) = numbers.iter::<f64>().find(wrong) {
                     return Err(self.error(*id, format!("{leaf} holds {number}")));
                 }
