@@ -13,7 +13,7 @@ use crate::data::{median, normal};
 use crate::forms::{Form, Optimizer, Run, State, forms, pairs, tensor, values};
 use crate::records::{read, written};
 
-const PRECISIONS: [MomentPrecision; 3] = [
+pub const PRECISIONS: [MomentPrecision; 3] = [
     MomentPrecision::Full,
     MomentPrecision::Bf16,
     MomentPrecision::Bits8,
@@ -264,9 +264,54 @@ fn forms_keep_moments_alike() {
                     values(&run.parameter)
                 });
                 let apart = own.iter().zip(&portable);
-                let apart = apart.filter(|(own, portable)| (*own - *portable).abs() > 1e-6);
-                let apart = apart.count();
-                assert!(apart <= count / 500, "{precision:?}, {count}: {apart}");
+                let apart = apart.map(|(own, portable)| (own - portable).abs());
+                let apart: Vec<f64> = apart.filter(|apart| *apart > 1e-6).collect();
+                let largest = apart.iter().fold(0.0, |one: f64, other| one.max(*other));
+                assert!(
+                    apart.len() <= count / 500 && largest < 1e-3,
+                    "{precision:?}, {count}: {} apart, by {largest:e} at most",
+                    apart.len()
+                );
+            }
+        }
+    }
+}
+
+/// The same numbers have the same codes in every form, to the bit. Without an average the moments are the
+/// gradient and its square.
+#[test]
+fn the_same_numbers_have_the_same_codes() {
+    let adam = AdamWConfig::torch().with_beta_1(0.0).with_beta_2(0.0);
+    for [own, portable] in pairs() {
+        for precision in PACKED {
+            let optimizer = Optimizer::AdamW(adam.clone().with_moment_precision(precision).build());
+            for (count, steps) in [(4096, 1), (4127, 2), (70_001, 3)] {
+                // Of all sizes that a block has codes for, and zeros.
+                let normal = normal(17, steps, count).into_iter().enumerate();
+                let numbers: Vec<f32> = normal
+                    .map(|(i, number)| match i % 61 {
+                        0 => 0.0,
+                        size => number * 2f32.powi(size as i32 / 2 - 20),
+                    })
+                    .collect();
+                let [own, portable] = [&own, &portable].map(|form| {
+                    let of = |numbers: &[f32]| tensor(numbers, [count], &form.device);
+                    let mut run = Run::new(optimizer.clone(), 1e-3, of(&numbers));
+                    // 0 stays 0, and the step counts.
+                    (1..steps).for_each(|_| run.step(of(&vec![0.0; count])));
+                    run.step(of(&numbers));
+                    record(&run).tensors
+                });
+                let name = |(name, _): &(String, TensorData)| name.clone();
+                assert_eq!(
+                    own.iter().map(name).collect::<Vec<_>>(),
+                    portable.iter().map(name).collect::<Vec<_>>()
+                );
+                for ((name, own), (_, portable)) in own.iter().zip(&portable) {
+                    let pairs = own.as_bytes().iter().zip(portable.as_bytes());
+                    let apart = pairs.filter(|(own, portable)| own != portable).count();
+                    assert_eq!(apart, 0, "{name}, {precision:?}, {count}");
+                }
             }
         }
     }
@@ -277,7 +322,7 @@ fn forms_keep_moments_alike() {
 fn the_maximum_of_amsgrad_drifts() {
     let device = Device::flex();
     for (precision, expected) in [
-        (MomentPrecision::Bf16, 0.99),
+        (MomentPrecision::Bf16, 0.985),
         (MomentPrecision::Bits8, 0.93),
     ] {
         let [exact, packed] = [MomentPrecision::Full, precision].map(|precision| {
@@ -296,7 +341,7 @@ fn the_maximum_of_amsgrad_drifts() {
                 .collect(),
         );
         println!("AMSGrad, {precision:?}: step size {ratio:.3} of the exact one");
-        assert!((ratio - expected).abs() < 0.03, "{ratio}");
+        assert!((ratio - expected).abs() < 0.01, "{ratio}");
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
 use crate::data::{noise, to_f32};
-use crate::forms::{Form, Run, State, pairs, tensor, values};
+use crate::forms::{Run, State, pairs, tensor, values};
 use crate::reference::{Adam, Coupling, Momentum, Reference, Rule, Setting, Sgd, Shape, Ways};
 
 /// How a tensor of some shape comes to lie in memory.
@@ -287,8 +287,10 @@ proptest! {
             // The parameter is rounded a few times, and may have been larger then than it is in the
             // end. What it differs by, the penalty shows to the averages, and those to the update.
             let rounding = 100.0 * arithmetic * setting.lr + smallest(case.dtype);
+            // One in half precision is its master weights, rounded.
+            let roundings = if parameter > arithmetic { 1.0 } else { 6.0 };
             let mut tolerance: Vec<f64> =
-                expected.largest.iter().map(|theta| rounding + 6.0 * parameter * theta).collect();
+                expected.largest.iter().map(|theta| rounding + roundings * parameter * theta).collect();
             if let Rule::Sgd(sgd) = &setting.rule {
                 let sum = sgd.momentum.map_or(1.0, |momentum| 1.0 / (1.0 - momentum.momentum));
                 for tolerance in &mut tolerance {
@@ -405,6 +407,7 @@ fn scalars_take_steps() {
 }
 
 /// A GPU counts its groups of threads to 65,535 in one direction; this takes two.
+#[cfg(feature = "wgpu")]
 #[test]
 fn more_numbers_than_one_dispatch_dimension_takes() {
     const COUNT: usize = 17_000_003;
@@ -415,7 +418,7 @@ fn more_numbers_than_one_dispatch_dimension_takes() {
     };
     let [theta, g] = [1, 2].map(numbers);
     let adam = AdamWConfig::new().with_weight_decay(0.1).build();
-    let step = |form: &Form| {
+    let step = |form: &crate::forms::Form| {
         let [theta, g] = [&theta, &g].map(|numbers| tensor(numbers, [COUNT], &form.device));
         adam.step(0.1, theta, g, None).0
     };
