@@ -27,8 +27,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The name of the field, as in the configuration or in the type within it that has the field
-    /// (`max_lr`, `dampening`, `decay_schedule.end`); `lambda` for a penalty's λ, `inner` for the optimizer that
+    /// The path of the field in the configuration, such as `weight_decay` or `decay_schedule.end`;
+    /// `lambda` for a penalty's λ, `inner` for the optimizer that
     /// [`DecayedConfig`](crate::DecayedConfig) wraps.
     pub fn field(&self) -> &'static str {
         self.field
@@ -220,8 +220,9 @@ macro_rules! optimizer {
             /// # Panics
             ///
             /// Panics where the learning rate is negative, not finite, or so large that the step
-            /// overflows in the precision that it is computed in, and where the gradient's shape or the
-            /// state's is not the parameter's.
+            /// overflows in the precision that it is computed in, where the gradient's shape or the
+            /// state's is not the parameter's, and where the device does not have the precision of the
+            /// parameter or the gradient.
             fn step<const D: usize>(
                 &self,
                 lr: burn::optim::LearningRate,

@@ -35,7 +35,7 @@ config! {
 ///
 /// Burn's Lion, Muon and Adan multiply the weight by `1 - lr·λ`, and lose a small decay as its
 /// AdamW does; its RMSProp and AdaGrad have the penalty in the gradient alone. Here decay and update
-/// are summed before they meet the weight, which is rounded once, with every option that
+/// are summed before they meet the weight, which is rounded once, with every option of the decay that
 /// [`AdamW`](crate::AdamW) has. Without decay the step is the inner one's, to the bit in f32 and f64.
 ///
 /// New weights are [rounded stochastically](crate::guide::fidelity#what-one-rounding-cannot-do) by
@@ -86,17 +86,21 @@ impl DecayedConfig {
     ///
     /// Names the first field that is out of its range: `inner` where its update depends on the weight.
     pub fn try_build<O: Optimizer>(&self, inner: O) -> Result<Decayed<O>, ConfigError> {
-        check_independence(&inner)?;
-        self.try_build_unchecked(inner)
+        let decayed = self.try_build_without_trial(inner)?;
+        check_independence(&decayed.inner)?;
+        Ok(decayed)
     }
 
-    /// [`try_build`](Self::try_build) without a look at the inner optimizer: for one whose updates are
-    /// random, or that must not take a step beforehand.
+    /// [`try_build`](Self::try_build) without the four steps of the inner optimizer: for one whose updates
+    /// are random, or that must not take a step beforehand.
     ///
     /// # Errors
     ///
     /// Names the first field that is out of its range.
-    pub fn try_build_unchecked<O: Optimizer>(&self, inner: O) -> Result<Decayed<O>, ConfigError> {
+    pub fn try_build_without_trial<O: Optimizer>(
+        &self,
+        inner: O,
+    ) -> Result<Decayed<O>, ConfigError> {
         let decay = self.decay();
         decay.check()?;
         Ok(Decayed {
@@ -174,8 +178,9 @@ impl<O: Optimizer> Optimizer for Decayed<O> {
     /// # Panics
     ///
     /// Panics where the learning rate is negative, not finite, or so large that the decay overflows
-    /// in the precision that it is computed in, where the state's shape is not the parameter's, and
-    /// where the inner optimizer does.
+    /// in the precision that it is computed in, where the state's shape is not the parameter's, where the
+    /// device does not have the precision of the parameter or the gradient, and where the inner optimizer
+    /// panics.
     fn step<const D: usize>(
         &self,
         lr: LearningRate,

@@ -22,8 +22,8 @@ pub(crate) struct Sgd {
 impl Sgd {
     pub(crate) fn check(self) -> Result<Self, ConfigError> {
         if let Some(momentum) = &self.momentum {
-            in_unit_interval("momentum", momentum.momentum)?;
-            in_unit_interval("dampening", momentum.dampening)?;
+            in_unit_interval("momentum.momentum", momentum.momentum)?;
+            in_unit_interval("momentum.dampening", momentum.dampening)?;
         }
         self.decay.check()?;
         Ok(self)
@@ -46,7 +46,7 @@ impl Sgd {
             ..
         } = &mut state;
         if self.momentum.is_some() && velocity.is_none() && *time > 1 {
-            log::warn!("SGD has momentum and a state without a velocity, which starts anew");
+            log::warn!("the loaded state has no velocity: SGD's momentum starts from zero");
         }
         let coefficients = Coefficients {
             time: *time,
@@ -117,6 +117,11 @@ impl<const D: usize> SgdState<D> {
             weights: KeptWeights::none(),
             parameter_id: None,
         }
+    }
+
+    /// The number of steps taken, t; 0 of a record of Burn's own, which has none.
+    pub fn time(&self) -> usize {
+        self.time
     }
 
     /// The velocity, v: the decaying sum of the gradients, PyTorch's `momentum_buffer`. None without

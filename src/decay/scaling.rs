@@ -69,7 +69,9 @@ impl DecayScaling {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         match self {
             Self::LearningRate => Ok(()),
-            Self::Schedule { max_lr } | Self::Corrected { max_lr } => base_rate("max_lr", *max_lr),
+            Self::Schedule { max_lr } | Self::Corrected { max_lr } => {
+                base_rate("decay_scaling.max_lr", *max_lr)
+            }
         }
     }
 }

@@ -575,6 +575,9 @@ fn with_bits<A: Float, S: Size>(
     let kept = comptime!(!((1u32 << dropped) - 1));
     let rounded = (bits + randoms) & Vector::new(kept);
     let exponent = Vector::new(0x7f80_0000u32);
+    // Neither does a finite number become infinite, nor an infinite one another.
+    let has_next = (rounded & exponent).less_than(&exponent);
+    let rounded = select_many(has_next, rounded, bits & Vector::new(kept));
     let is_finite = (bits & exponent).less_than(&exponent);
     Vector::cast_from(Vector::<f32, S>::reinterpret(select_many(
         is_finite, rounded, bits,

@@ -279,6 +279,8 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         ..*coefficients
     };
 
+    #[cfg(any(feature = "_cubecl", feature = "remote"))]
+    let is_packed = moments::are_packed(&moments);
     let form = match (parameter.device().as_dispatch(), common) {
         #[cfg(feature = "flex")]
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
@@ -286,14 +288,19 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => ndarray::step,
         // The kernel that reads codes computes in f32.
         #[cfg(feature = "_cubecl")]
-        (DispatchDevice::Cube(_), DType::F64) if moments::are_packed(&moments) => portable::step,
+        (DispatchDevice::Cube(_), DType::F64) if is_packed => portable::step,
         #[cfg(feature = "_cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
         #[cfg(feature = "remote")]
         (DispatchDevice::Remote(device), DType::F32 | DType::F64 | DType::F16 | DType::BF16)
-            if remote::takes_steps(device) && !moments::are_packed(&moments) =>
+            if remote::takes_steps(device) =>
         {
-            remote::step
+            // A message has no codes.
+            if is_packed {
+                portable::step
+            } else {
+                remote::step
+            }
         }
         (device, DType::F32 | DType::F64 | DType::F16 | DType::BF16) => {
             warn_of_a_faster_form(device);
@@ -344,15 +351,17 @@ fn check_precision(of: &str, dtype: DType, device: &Device) {
     );
 }
 
-/// Says, once, that the first device to take the portable form has a faster one.
+/// Says, once, that a device which takes the portable form has a faster one.
 fn warn_of_a_faster_form(device: &DispatchDevice) {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    // Before the logger has its turn, which may itself take a step.
-    if WARNED.swap(true, Ordering::Relaxed) {
+    if WARNED.load(Ordering::Relaxed) {
         return;
     }
     let device = format!("{device:?}");
-    if let Some(remedy) = remedy(&device) {
+    // It has been said before the logger has its turn, which may itself take a step.
+    if let Some(remedy) = remedy(&device)
+        && !WARNED.swap(true, Ordering::Relaxed)
+    {
         log::warn!(
             "burn-decay takes the portable form of the step on {device}; for a faster one, {remedy}"
         );

@@ -142,8 +142,8 @@ fn take_step<B: BackendIr, R: Rule<N>, const N: usize>(
     let count = 2 + usize::from(coefficients.decay.towards_start) + N;
     let is_whole = operation.inputs.len() == count && operation.outputs.len() == 1 + N;
     let mut tensors = operation.inputs.iter().chain(&operation.outputs);
-    let is_of_one_shape = tensors.all(|tensor| tensor.shape == operation.inputs[0].shape);
-    assert!(is_whole && is_of_one_shape, "not a step: {operation:?}");
+    let is_a_step = is_whole && tensors.all(|tensor| tensor.shape == operation.inputs[0].shape);
+    assert!(is_a_step, "not a step: {operation:?}");
     // The rule knows no shapes.
     let mut inputs = operation.inputs.iter().map(|tensor| {
         let row = Shape::new([tensor.shape.num_elements()]);

@@ -53,11 +53,11 @@ fn a_field_out_of_range_is_named_with_its_value() {
         ),
         (
             w().with_decay_scaling(DecayScaling::Schedule { max_lr: 0.0 }),
-            "max_lr must be greater than 0, and normal and finite in f32, but is 0",
+            "decay_scaling.max_lr must be greater than 0, and normal and finite in f32, but is 0",
         ),
         (
             w().with_decay_scaling(DecayScaling::Corrected { max_lr: f64::NAN }),
-            "max_lr must be greater than 0, and normal and finite in f32, but is NaN",
+            "decay_scaling.max_lr must be greater than 0, and normal and finite in f32, but is NaN",
         ),
         (
             w().with_l1_decay(-1.0),
@@ -124,7 +124,8 @@ fn what_pytorch_refuses_is_refused() {
         "weight_decay",
         "l2_penalty",
     ];
-    let sgd = ["weight_decay", "l2_penalty", "momentum", "momentum"];
+    let momentum = "momentum.momentum";
+    let sgd = ["weight_decay", "l2_penalty", momentum, momentum];
     assert_eq!(fields.as_slice(), [&adam[..], &sgd[..]].concat());
 }
 
