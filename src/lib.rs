@@ -58,7 +58,7 @@
 //! - [`MomentPrecision`]: moments in bf16 or in 8 bits
 //! - [`DecayScaling`], [`DecaySchedule`], [`DecayTarget`]: what λ is multiplied by, how it changes over the
 //!   steps, and what the weights decay towards; [every way to decay](guide::ways) in a table
-//! - [`Decayed`]: all of these for any other optimizer, as Lion or Muon
+//! - [`Decayed`]: all of these for any other optimizer, such as Lion or Muon
 //! - [`normalized_weight_decay`], [`Timescale`]: a λ for runs of any length
 //! - [`CosineWarmRestartsLrSchedulerConfig`]: the schedule of AdamWR and SGDWR
 //! - [`L2Penalty`] and [`L1Penalty`]: penalties as terms of the loss
@@ -79,12 +79,12 @@
 //! | – | any other | portable: Burn's tensor operations |
 //!
 //! In one pass a step reads the weight, its gradient and the moments once and writes the new weight
-//! into the gradient's memory: nothing is allocated. A tensor that someone else still holds is copied
+//! into the gradient's memory: where that is contiguous, no buffer of its size is allocated. A tensor that someone else still holds is copied
 //! first, never changed. On a GPU the kernel is queued like Burn's own operations, and nothing waits
 //! for the device. Every form gives the same results, up to rounding.
 //!
 //! No feature is on by default: Cargo unifies features, and a backend that is turned on may become
-//! Burn's default device in the whole program. Name those that are on in `burn`. A step that takes the
+//! Burn's default device in the whole program. Enable those that are enabled in `burn`. A step that takes the
 //! portable form where a feature would have a faster one warns once, through
 //! [`log`](https://docs.rs/log). [Backends](guide::backends) has the details, and what has been tested;
 //! [Speed](guide::speed) has the measurements.
