@@ -93,8 +93,9 @@ macro_rules! penalty {
             /// ([L2-SP](https://arxiv.org/abs/1802.01483), equation 2).
             ///
             /// A parameter is matched by its id, as a clone has it, or else by its path in the
-            /// module. One that `start` has not, as that of a new head, is penalized towards 0.
-            /// `start` is kept as it is now.
+            /// module. One that `start` has not, as that of a new head, is penalized towards 0; a new
+            /// head in an old one's place has its path, so leave it out of the
+            /// [group](Self::with_group). `start` is kept as it is now.
             pub fn towards<M: Module>(mut self, start: &M) -> Self {
                 let mut starts = Starts::default();
                 walk(start, &mut starts);
@@ -102,7 +103,8 @@ macro_rules! penalty {
                 self
             }
 
-            /// Counts the parameters of `group` only.
+            /// Counts the parameters of `group` only. (The group of [`Undecayed`](crate::Undecayed)
+            /// is that of the others.)
             pub fn with_group(mut self, group: ParamGroup) -> Self {
                 self.0.group = group;
                 self

@@ -141,7 +141,7 @@ impl Timescale {
     ///
     /// Panics where δ is not greater than 0 and at most 1.
     #[track_caller]
-    pub fn of_coefficient(delta: f64) -> Self {
+    pub fn from_coefficient(delta: f64) -> Self {
         assert!(
             delta > 0.0 && delta <= 1.0,
             "the decay of a step, δ, must be greater than 0 and at most 1, but is {delta}"

@@ -450,7 +450,7 @@ fn a_weight_halves_in_its_half_life() {
         assert!((left - 0.5).abs() < 0.5 / 200.0, "{}: {left}", form.name);
     }
     let delta = DecayScaling::LearningRate.coefficient(lr, config.weight_decay);
-    assert!((Timescale::of_coefficient(delta).steps() - 200.0).abs() < 1e-9);
+    assert!((Timescale::from_coefficient(delta).steps() - 200.0).abs() < 1e-9);
 }
 
 /// Where the update is far larger than the weight, and the L1 decay as large as the update.
