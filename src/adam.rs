@@ -7,7 +7,7 @@ use crate::MomentPrecision;
 use crate::config::{ConfigError, in_unit_interval, positive};
 use crate::decay::Decay;
 use crate::record::{MOMENTUM, ParameterId, Record, Values, check_shape};
-use crate::step::{self, Average, Coefficients, KeptWeights, Kind, Moment, Storage};
+use crate::step::{self, Average, Coefficients, Kind, Moment, Storage, WeightState};
 
 /// Adam with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ pub struct AdamState<const D: usize> {
     moment_1: Option<Moment<D>>,
     moment_2: Option<Moment<D>>,
     max_moment_2: Option<Moment<D>>,
-    weights: KeptWeights<D>,
+    weights: WeightState<D>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
@@ -124,7 +124,7 @@ impl<const D: usize> AdamState<D> {
             moment_1: None,
             moment_2: None,
             max_moment_2: None,
-            weights: KeptWeights::none(),
+            weights: WeightState::none(),
             parameter_id: None,
         }
     }

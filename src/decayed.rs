@@ -10,7 +10,7 @@ use crate::config::{ConfigError, depends_on_the_weight, module_optimizer};
 use crate::decay::{Decay, DecayScaling, DecaySchedule, DecayTarget};
 use crate::options::config;
 use crate::record::{MOMENTUM, ParameterId, Record, cpus};
-use crate::step::{self, Coefficients, KeptWeights, Sgd, Storage};
+use crate::step::{self, Coefficients, Sgd, Storage, WeightState};
 
 config! {
     /// Configuration of [`Decayed`]: the decay of any optimizer.
@@ -250,7 +250,7 @@ fn zeros_like<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
 pub struct DecayedState<S, const D: usize> {
     inner: Option<S>,
     time: usize,
-    weights: KeptWeights<D>,
+    weights: WeightState<D>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
@@ -261,7 +261,7 @@ impl<S, const D: usize> DecayedState<S, D> {
         Self {
             inner: None,
             time: 0,
-            weights: KeptWeights::none(),
+            weights: WeightState::none(),
             parameter_id: None,
         }
     }

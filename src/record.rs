@@ -7,7 +7,7 @@ use core::fmt::Display;
 use burn::optim::{StateSource, join_path};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
-use crate::step::{Codes, KeptWeights, Kind, Master, Moment, code_leaves};
+use crate::step::{Codes, Kind, Master, Moment, WeightState, code_leaves};
 
 /// Burn nests what an optimizer remembers in a field of this name.
 pub(crate) const MOMENTUM: &str = "momentum";
@@ -182,7 +182,7 @@ impl<'a> Record<'a> {
     }
 
     /// What it holds of the weights beside the parameter itself, of that shape.
-    pub(crate) fn weights<const D: usize>(&mut self, shape: Option<&Shape>) -> KeptWeights<D> {
+    pub(crate) fn weights<const D: usize>(&mut self, shape: Option<&Shape>) -> WeightState<D> {
         let master = self.tensor::<D>(MASTER_WEIGHTS);
         let start = self.tensor::<D>(START);
         let found = [&master, &start];
@@ -198,7 +198,7 @@ impl<'a> Record<'a> {
         if let Some(start) = &start {
             self.check_values(START, start, Values::Finite);
         }
-        KeptWeights {
+        WeightState {
             master: master.map(|master| self.master(master).into()),
             start: start.map(Box::new),
         }

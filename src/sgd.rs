@@ -8,7 +8,7 @@ use crate::MomentPrecision;
 use crate::config::{ConfigError, in_unit_interval};
 use crate::decay::Decay;
 use crate::record::{MOMENTUM, ParameterId, Record, Recorded, Values, check_shape};
-use crate::step::{self, Coefficients, KeptWeights, Kind, Moment, Storage};
+use crate::step::{self, Coefficients, Kind, Moment, Storage, WeightState};
 
 /// SGD with one of the two ways to decay.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ impl Sgd {
 pub struct SgdState<const D: usize> {
     time: usize,
     velocity: Option<Moment<D>>,
-    weights: KeptWeights<D>,
+    weights: WeightState<D>,
     /// The id in the record that it was read from.
     parameter_id: Option<ParameterId>,
 }
@@ -114,7 +114,7 @@ impl<const D: usize> SgdState<D> {
         Self {
             time: 0,
             velocity: None,
-            weights: KeptWeights::none(),
+            weights: WeightState::none(),
             parameter_id: None,
         }
     }

@@ -195,17 +195,17 @@ impl Blocks<'_> {
 
 /// What the one-pass forms take apart.
 #[cfg(feature = "_one-pass")]
-mod parts {
+mod slices {
     use super::*;
     use crate::step::weights::first_mut;
 
     /// Of all moments of a parameter.
-    pub(in crate::step) enum Parts<'a, const N: usize> {
+    pub(in crate::step) enum CodeSlices<'a, const N: usize> {
         Bf16([&'a mut [bf16]; N]),
         Bits8([Blocks<'a>; N]),
     }
 
-    impl<'a, const N: usize> Parts<'a, N> {
+    impl<'a, const N: usize> CodeSlices<'a, N> {
         /// # Panics
         ///
         /// Panics where they are not all kept in one way.
@@ -263,7 +263,7 @@ mod parts {
     }
 }
 #[cfg(feature = "_one-pass")]
-pub(super) use parts::Parts;
+pub(super) use slices::CodeSlices;
 
 #[inline(always)]
 pub(super) fn widened(half: bf16) -> f32 {
@@ -585,13 +585,13 @@ mod tests {
         codes.decoded()
     }
 
-    const PACKED: [MomentPrecision; 2] = [MomentPrecision::Bf16, MomentPrecision::Bits8];
+    const QUANTIZED: [MomentPrecision; 2] = [MomentPrecision::Bf16, MomentPrecision::Bits8];
 
     const KINDS: [Kind; 2] = [Kind::First, Kind::Second];
 
     #[test]
     fn what_was_rounded_is_rounded_to_the_same() {
-        for (precision, kind) in PACKED
+        for (precision, kind) in QUANTIZED
             .into_iter()
             .flat_map(|it| KINDS.map(|kind| (it, kind)))
         {
@@ -612,7 +612,7 @@ mod tests {
     #[test]
     fn a_number_is_rounded_to_its_neighbours_and_right_on_average() {
         const TIMES: usize = 1 << 16;
-        for (precision, kind) in PACKED
+        for (precision, kind) in QUANTIZED
             .into_iter()
             .flat_map(|it| KINDS.map(|kind| (it, kind)))
         {
@@ -682,7 +682,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_stays_so_and_leaves_its_neighbours() {
-        for (precision, kind) in PACKED
+        for (precision, kind) in QUANTIZED
             .into_iter()
             .flat_map(|it| KINDS.map(|kind| (it, kind)))
         {

@@ -1,21 +1,18 @@
 //! The step in one pass over slices, with SIMD and threads; it knows nothing of Burn's backends.
 //!
 //! The loop is scalar code that [`macerator`] compiles for each instruction set, picking the best
-//! one at run time; the compiler turns it into vector instructions. Every element is computed on
+//! one at run time; the compiler turns it into vector instructions. AnyDecay element is computed on
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
 use burn::tensor::{DType, bf16};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 use num_traits::{Float, NumCast, Zero};
 
-use super::codes::{BLOCK, Blocks, Computed, Parts, narrowed, widened};
+use super::codes::{BLOCK, Blocks, CodeSlices, Computed, narrowed, widened};
 use super::rounding::{Neighbour, Rounding, fraction};
-use super::threads::{share, threads};
+use super::threads::{THREADS_PAY_FROM, share, threads};
 use super::weights::{Number, Weights, first, first_mut};
 use super::{Coefficients, Decay, SMALLEST_MOMENT};
-
-/// The length from which threads pay: less is done before another thread wakes.
-const THREADS_PAY_FROM: usize = 1 << 16;
 
 /// The least and the most that a thread takes at a time. The less there is left the less it takes,
 /// so that all finish at about the same time.
@@ -70,14 +67,14 @@ pub(super) trait Ways<E: Number>: Sized + Send {
     fn random(&self, i: usize) -> Option<u32>;
 }
 
-struct Plain;
+struct PlainDecay;
 
-impl<E: Number> Ways<E> for Plain {
+impl<E: Number> Ways<E> for PlainDecay {
     const PLAIN: bool = true;
 
     #[inline(always)]
     fn take(&mut self, _length: usize) -> Self {
-        Plain
+        PlainDecay
     }
 
     #[inline(always)]
@@ -92,12 +89,12 @@ impl<E: Number> Ways<E> for Plain {
 }
 
 /// All that the coefficients say, towards the start where there is one.
-struct Every<'a, E> {
+struct AnyDecay<'a, E> {
     start: Option<&'a [E]>,
     rounding: Option<Rounding>,
 }
 
-impl<E: Number> Ways<E> for Every<'_, E> {
+impl<E: Number> Ways<E> for AnyDecay<'_, E> {
     const PLAIN: bool = false;
 
     #[inline(always)]
@@ -105,7 +102,7 @@ impl<E: Number> Ways<E> for Every<'_, E> {
         let start = self.start.as_mut().map(|start| first(start, length));
         let rounding = self.rounding;
         self.rounding = rounding.map(|rounding| rounding.skip(length));
-        Every { start, rounding }
+        AnyDecay { start, rounding }
     }
 
     #[inline(always)]
@@ -169,9 +166,14 @@ pub(super) fn step<W: Weights, R: super::Rule<N>, const N: usize>(
     };
     if decay.l1 > 0.0 || decay.cautious || decay.stochastic || start.is_some() {
         let rounding = decay.stochastic.then(|| Rounding::new(*time, 0));
-        in_tasks(weights, Every { start, rounding }, moments, &coefficients);
+        in_tasks(
+            weights,
+            AnyDecay { start, rounding },
+            moments,
+            &coefficients,
+        );
     } else {
-        in_tasks(weights, Plain, moments, &coefficients);
+        in_tasks(weights, PlainDecay, moments, &coefficients);
     }
 }
 
@@ -348,19 +350,19 @@ impl<T: Arithmetic, const N: usize> OneByOne<T, N> for [&mut [T]; N] {
 }
 
 /// In fewer bytes.
-pub(super) struct Packed<'a, const N: usize> {
-    pub parts: Parts<'a, N>,
+pub(super) struct QuantizedSlices<'a, const N: usize> {
+    pub codes: CodeSlices<'a, N>,
     /// The index of the first element.
     pub first: usize,
 }
 
-impl<T: Arithmetic, const N: usize> Moments<T, N> for Packed<'_, N> {
+impl<T: Arithmetic, const N: usize> Moments<T, N> for QuantizedSlices<'_, N> {
     #[inline(always)]
     fn take(&mut self, length: usize) -> Self {
         let first = self.first;
         self.first += length;
-        let parts = self.parts.take(length);
-        Packed { parts, first }
+        let codes = self.codes.take(length);
+        QuantizedSlices { codes, first }
     }
 
     #[inline(always)]
@@ -375,12 +377,12 @@ impl<T: Arithmetic, const N: usize> Moments<T, N> for Packed<'_, N> {
         R: Rule<T, N>,
     {
         let rounding = Rounding::new(coefficients.time, self.first);
-        match self.parts {
-            Parts::Bf16(halves) => {
+        match self.codes {
+            CodeSlices::Bf16(halves) => {
                 let halves = Halves { halves, rounding };
                 each::<W, D, _, R, N, FUSED>(weights, ways, halves, coefficients);
             }
-            Parts::Bits8(blocks) => {
+            CodeSlices::Bits8(blocks) => {
                 through_a_window::<W, D, R, N, FUSED>(
                     weights,
                     ways,
@@ -427,8 +429,8 @@ fn through_a_window<W, D, R, const N: usize, const FUSED: bool>(
     D: Ways<W::Number>,
     R: Rule<W::Arithmetic, N>,
 {
-    /// A number of blocks.
-    const WINDOW: usize = 512;
+    /// A number of blocks: few windows, since of each the last numbers are stepped one by one.
+    const WINDOW: usize = 1024;
     let mut windows = [[W::Arithmetic::zero(); WINDOW]; N];
     while weights.length() > 0 {
         let length = WINDOW.min(weights.length());

@@ -21,14 +21,14 @@ use burn_fusion::{Fusion, FusionBackend, FusionRuntime};
 
 use super::moments::{put, put_words, take, words};
 use super::rounding::Rounding;
-use super::{Coefficients, Kept, Master, SMALLEST_MOMENT, cube_codes};
+use super::{Coefficients, Master, MomentSlot, SMALLEST_MOMENT, cube_codes};
 use crate::MomentPrecision;
 
 pub(super) fn step<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    kept: [Kept<D>; N],
+    kept: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     step_on(parameter, gradient, start, kept, None, coefficients).0
@@ -40,7 +40,7 @@ pub(super) fn step_with_master<R: super::Rule<N>, const N: usize, const D: usize
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    kept: [Kept<D>; N],
+    kept: [MomentSlot<D>; N],
     master: Option<Master<D>>,
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, Master<D>) {
@@ -56,15 +56,14 @@ fn step_on<R: super::Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    mut kept: [Kept<D>; N],
+    mut kept: [MomentSlot<D>; N],
     master: Option<Tensor<D>>,
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, Option<Tensor<D>>) {
     const ON_DEVICE: &str = "the tensors of a step are on the parameter's device";
     let lower = |tensor: Tensor<D>| tensor.try_into_primitive::<Cube>().expect(ON_DEVICE);
     let lift = Tensor::from_primitive::<Cube>;
-    let packed = words(&mut kept);
-    let (precision, moments) = match packed {
+    let (precision, moments) = match words(&mut kept) {
         Some((precision, words)) => (
             precision,
             words.map(|words| words.try_into_primitive::<Cube>().expect(ON_DEVICE)),

@@ -13,7 +13,7 @@ use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::codes::{BLOCK, Curve, GROUP, INFINITE, WORDS};
+use super::codes::{BLOCK, Curve, GROUP, INFINITE, Kind, WORDS};
 use super::cube::{
     DecayScalars, DecayScalarsLaunch, Kernel, Scalars, master_of, random_of, rounded, stepped,
     vector_size, views,
@@ -65,6 +65,11 @@ pub(super) fn launch<K: Kernel>(
         parameter.dtype == DType::BF16,
         dtype_to_elem_type(parameter.dtype),
     );
+}
+
+/// Whether the moment of this index has a sign.
+fn is_signed(which: usize) -> bool {
+    Kind::of_index(which) == Kind::First
 }
 
 /// The elements of a unit.
@@ -129,7 +134,7 @@ fn update<P: Float, S: Size, R: Kernel>(
                 #[unroll]
                 for i in 0..FOUR {
                     let code = (word >> comptime!(i as u32 * 8)) & 0xffu32;
-                    numbers[i] = decoded(code, scale, comptime!(j == 0));
+                    numbers[i] = decoded(code, scale, comptime!(is_signed(j)));
                 }
             } else {
                 #[unroll]
@@ -211,7 +216,7 @@ fn update<P: Float, S: Size, R: Kernel>(
             let of_block = UNIT_POS as usize / UNITS_OF_BLOCK * UNITS_OF_BLOCK;
             #[unroll]
             for j in 0..count {
-                let signed = comptime!(j == 0);
+                let signed = comptime!(is_signed(j));
                 let of_moment = comptime!(j * CUBE);
                 let scale = scale_of(largest_of_block(&largest, of_moment + of_block), signed);
                 let mut word = 0u32;

@@ -4,9 +4,9 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::moments::{packed, put, take};
-use super::weights::{Mastered, Plain, Split};
-use super::{Coefficients, Kept, Master, Rule, cpu, strided};
+use super::moments::{code_slices, put, take};
+use super::weights::{Bf16WithLower, F16WithMaster, Plain};
+use super::{Coefficients, Master, MomentSlot, Rule, cpu, strided};
 
 /// A step on these weights, made of the gradient's memory. It leaves the new parameter there: nobody
 /// needs the gradient any more.
@@ -18,8 +18,8 @@ macro_rules! step_on {
         let start = start.as_ref().map(FlexTensor::storage);
         // Memory that someone else still holds is copied here, and only then written to.
         let $gradient = updated.storage_mut();
-        if let Some(packed) = packed(&mut moments) {
-            cpu::step($weights, start, packed, $coefficients);
+        if let Some(slices) = code_slices(&mut moments) {
+            cpu::step($weights, start, slices, $coefficients);
         } else {
             let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
             let slices = next.each_mut().map(FlexTensor::storage_mut);
@@ -34,7 +34,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let parameter = contiguous(parameter);
@@ -66,7 +66,7 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     master: Option<Master<D>>,
     coefficients: &Coefficients<f64, R>,
 ) -> (Tensor<D>, Master<D>) {
@@ -75,7 +75,7 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
         let mut lower = Master::lower_of(master, &parameter, same);
         let parameter = contiguous(parameter);
         let updated = step_on!(
-            |gradient| Split {
+            |gradient| Bf16WithLower {
                 parameter: parameter.storage(),
                 lower: &mut lower,
                 gradient
@@ -89,7 +89,7 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
     } else {
         let mut whole = contiguous(Master::whole_of(master, &parameter, same));
         let updated = step_on!(
-            |gradient| Mastered {
+            |gradient| F16WithMaster {
                 master: whole.storage_mut(),
                 gradient
             },

@@ -21,7 +21,7 @@
 
 mod adam;
 mod codes;
-mod kept_weights;
+mod weight_state;
 
 mod master;
 mod moments;
@@ -61,10 +61,10 @@ use crate::MomentPrecision;
 
 pub(crate) use adam::{Adam, Average};
 pub(crate) use codes::{Codes, Kind};
-pub(crate) use kept_weights::KeptWeights;
 pub(crate) use master::Master;
-pub(crate) use moments::{Kept, Moment, code_leaves};
+pub(crate) use moments::{Moment, MomentSlot, code_leaves};
 pub(crate) use sgd::Sgd;
+pub(crate) use weight_state::WeightState;
 
 /// The scalars of one step, computed in f64 and rounded once, to the precision of the arithmetic.
 #[derive(Debug, Clone, Copy)]
@@ -177,7 +177,7 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
 pub(crate) struct Storage<'a, const D: usize> {
     pub moments: MomentPrecision,
     pub master_weights: bool,
-    pub weights: &'a mut KeptWeights<D>,
+    pub weights: &'a mut WeightState<D>,
 }
 
 /// One step: the new parameter. Moments that are missing are zero. A parameter in half precision has
@@ -190,7 +190,7 @@ pub(crate) struct Storage<'a, const D: usize> {
 pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     storage: Storage<D>,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
@@ -199,7 +199,7 @@ pub(crate) fn step<R: Rule<N>, const N: usize, const D: usize>(
         master_weights,
         weights,
     } = storage;
-    let KeptWeights { master, start } = weights;
+    let WeightState { master, start } = weights;
     let (shape, expected) = (gradient.shape(), parameter.shape());
     assert!(
         shape == expected,
@@ -250,7 +250,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     mut parameter: Tensor<D>,
     mut gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     precision: MomentPrecision,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
@@ -280,7 +280,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     };
 
     #[cfg(any(feature = "_cubecl", feature = "remote"))]
-    let is_packed = moments::are_packed(&moments);
+    let is_quantized = moments::are_quantized(&moments);
     let form = match (parameter.device().as_dispatch(), common) {
         #[cfg(feature = "flex")]
         (DispatchDevice::Flex(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => flex::step,
@@ -288,7 +288,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => ndarray::step,
         // The kernel that reads codes computes in f32.
         #[cfg(feature = "_cubecl")]
-        (DispatchDevice::Cube(_), DType::F64) if is_packed => portable::step,
+        (DispatchDevice::Cube(_), DType::F64) if is_quantized => portable::step,
         #[cfg(feature = "_cubecl")]
         (DispatchDevice::Cube(_), DType::F32 | DType::F64 | DType::F16 | DType::BF16) => cube::step,
         #[cfg(feature = "remote")]
@@ -296,7 +296,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
             if remote::takes_steps(device) =>
         {
             // A message has no codes.
-            if is_packed {
+            if is_quantized {
                 portable::step
             } else {
                 remote::step
@@ -319,11 +319,11 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
 /// None missing, and all as they should be kept.
 #[inline(always)]
 fn prepared<'a, const N: usize, const D: usize>(
-    mut moments: [Kept<'a, D>; N],
+    mut moments: [MomentSlot<'a, D>; N],
     parameter: &Tensor<D>,
     precision: MomentPrecision,
     time: usize,
-) -> [Kept<'a, D>; N] {
+) -> [MomentSlot<'a, D>; N] {
     for (which, kept) in moments.iter_mut().enumerate() {
         moments::prepare(kept, Kind::of_index(which), time, parameter, precision);
     }

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 use super::codes::{Codes, Kind};
 use super::{arithmetic, cast};
 #[cfg(feature = "_one-pass")]
-use super::{codes::Parts, cpu::Packed};
+use super::{codes::CodeSlices, cpu::QuantizedSlices};
 use crate::MomentPrecision;
 
 /// A moment of one parameter.
@@ -20,11 +20,11 @@ pub(crate) enum Moment<const D: usize> {
     /// In the precision that it is computed in, or that it was recorded in.
     Whole(Tensor<D>),
     /// In fewer bytes.
-    Packed(Box<InFewerBytes>),
+    Quantized(Box<Quantized>),
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct InFewerBytes {
+pub(crate) struct Quantized {
     held: Held,
     shape: Shape,
     /// The parameter's.
@@ -50,7 +50,7 @@ struct Words {
     kind: Kind,
 }
 
-impl InFewerBytes {
+impl Quantized {
     fn precision(&self) -> MomentPrecision {
         match &self.held {
             Held::Memory(codes) => codes.precision(),
@@ -113,40 +113,40 @@ impl InFewerBytes {
 }
 
 /// A moment in its place in the state: from there a step takes it, and there it puts the next one.
-pub(crate) type Kept<'a, const D: usize> = &'a mut Option<Moment<D>>;
+pub(crate) type MomentSlot<'a, const D: usize> = &'a mut Option<Moment<D>>;
 
 impl<const D: usize> Moment<D> {
     pub(crate) fn shape(&self) -> Shape {
         match self {
             Self::Whole(whole) => whole.shape(),
-            Self::Packed(packed) => packed.shape.clone(),
+            Self::Quantized(quantized) => quantized.shape.clone(),
         }
     }
 
     pub(crate) fn to_tensor(&self) -> Tensor<D> {
         match self {
             Self::Whole(whole) => whole.clone(),
-            Self::Packed(packed) => packed.to_tensor(),
+            Self::Quantized(quantized) => quantized.to_tensor(),
         }
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {
         match self {
             Self::Whole(whole) => Self::Whole(moved(whole, device)),
-            Self::Packed(mut packed) => {
+            Self::Quantized(mut quantized) => {
                 #[cfg(feature = "_cubecl")]
-                if let Held::Device(words) = &mut packed.held {
+                if let Held::Device(words) = &mut quantized.held {
                     words.words = words.words.clone().to_device(device);
                 }
-                packed.device = device.clone();
-                Self::Packed(packed)
+                quantized.device = device.clone();
+                Self::Quantized(quantized)
             }
         }
     }
 
     /// Of a record: the codes and the scales.
     pub(crate) fn from_codes(codes: Codes, shape: Shape, device: &Device) -> Self {
-        Self::Packed(Box::new(InFewerBytes {
+        Self::Quantized(Box::new(Quantized {
             held: Held::Memory(codes),
             shape,
             device: device.clone(),
@@ -156,12 +156,12 @@ impl<const D: usize> Moment<D> {
     /// Numbers under the name `leaf`, or codes of 8 bits and their scales under two names of their
     /// own.
     pub(crate) fn record(&self, prefix: &str, leaf: &str, out: &mut StateSink) {
-        let packed = match self {
+        let quantized = match self {
             Self::Whole(whole) => return out.push_tensor(prefix, leaf, whole.to_data()),
-            Self::Packed(packed) => packed,
+            Self::Quantized(quantized) => quantized,
         };
-        let shape = packed.shape.clone();
-        match &*packed.codes() {
+        let shape = quantized.shape.clone();
+        match &*quantized.codes() {
             Codes::Bf16(numbers) => {
                 out.push_tensor(prefix, leaf, TensorData::new(numbers.clone(), shape));
             }
@@ -192,7 +192,7 @@ pub(crate) fn code_leaves(leaf: &str) -> [String; 2] {
 
 /// Zero where it is missing, and kept as it should be.
 pub(super) fn prepare<const D: usize>(
-    kept: Kept<D>,
+    kept: MomentSlot<D>,
     kind: Kind,
     time: usize,
     parameter: &Tensor<D>,
@@ -203,8 +203,8 @@ pub(super) fn prepare<const D: usize>(
     if precision.keeps_whole(length) {
         // In place: a tensor is long to move.
         let whole = kept.get_or_insert_with(|| Moment::Whole(parameter.zeros_like()));
-        if let Moment::Packed(packed) = whole {
-            *whole = Moment::Whole(packed.to_tensor());
+        if let Moment::Quantized(quantized) = whole {
+            *whole = Moment::Whole(quantized.to_tensor());
         }
         if let Moment::Whole(whole) = whole {
             cast(whole, arithmetic(parameter.dtype()));
@@ -212,7 +212,7 @@ pub(super) fn prepare<const D: usize>(
         return;
     }
     let codes = match kept {
-        Some(Moment::Packed(packed)) if packed.precision() == precision => return,
+        Some(Moment::Quantized(quantized)) if quantized.precision() == precision => return,
         Some(moment) => {
             let numbers = moment.to_tensor().into_data();
             let numbers: Vec<f32> = numbers.iter().collect();
@@ -226,16 +226,16 @@ pub(super) fn prepare<const D: usize>(
 }
 
 /// The numbers of a moment that is whole, which leave their place.
-pub(super) fn take<const D: usize>(kept: Kept<D>) -> Tensor<D> {
+pub(super) fn take<const D: usize>(kept: MomentSlot<D>) -> Tensor<D> {
     match kept.take() {
         Some(Moment::Whole(whole)) => whole,
-        _ => unreachable!("a moment that was missing is zero, and packed ones go another way"),
+        _ => unreachable!("a moment that was missing is zero, and quantized ones go another way"),
     }
 }
 
 /// The next ones.
 pub(super) fn put<P, const N: usize, const D: usize>(
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     next: [P; N],
     lift: impl Fn(P) -> Tensor<D>,
 ) {
@@ -246,32 +246,32 @@ pub(super) fn put<P, const N: usize, const D: usize>(
 
 /// The codes of moments that are kept in fewer bytes.
 #[cfg(feature = "_one-pass")]
-pub(super) fn packed<'a, const N: usize, const D: usize>(
-    moments: &'a mut [Kept<D>; N],
-) -> Option<Packed<'a, N>> {
-    if !are_packed(moments) {
+pub(super) fn code_slices<'a, const N: usize, const D: usize>(
+    moments: &'a mut [MomentSlot<D>; N],
+) -> Option<QuantizedSlices<'a, N>> {
+    if !are_quantized(moments) {
         return None;
     }
     let codes = moments.each_mut().map(|moment| match moment {
-        Some(Moment::Packed(packed)) => packed.in_memory(),
+        Some(Moment::Quantized(quantized)) => quantized.in_memory(),
         _ => unreachable!("all moments of a parameter are kept in one way"),
     });
-    let parts = Parts::of(codes);
-    Some(Packed { parts, first: 0 })
+    let codes = CodeSlices::of(codes);
+    Some(QuantizedSlices { codes, first: 0 })
 }
 
 /// The same in words on the parameter's device, which leave their places, and how they are kept.
 #[cfg(feature = "_cubecl")]
 pub(super) fn words<const N: usize, const D: usize>(
-    moments: &mut [Kept<D>; N],
+    moments: &mut [MomentSlot<D>; N],
 ) -> Option<(MomentPrecision, [Tensor<1, Int>; N])> {
     let precision = match moments.first() {
-        Some(Some(Moment::Packed(packed))) => packed.precision(),
+        Some(Some(Moment::Quantized(quantized))) => quantized.precision(),
         _ => return None,
     };
     let words = moments.each_mut().map(|moment| match moment {
-        Some(Moment::Packed(packed)) => {
-            let words = &mut packed.on_device().words;
+        Some(Moment::Quantized(quantized)) => {
+            let words = &mut quantized.on_device().words;
             let none = Tensor::empty([0], (&words.device(), DType::U32));
             core::mem::replace(words, none)
         }
@@ -283,38 +283,40 @@ pub(super) fn words<const N: usize, const D: usize>(
 /// Puts the next ones there.
 #[cfg(feature = "_cubecl")]
 pub(super) fn put_words<const N: usize, const D: usize>(
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     next: [Tensor<1, Int>; N],
 ) {
     for (moment, next) in moments.into_iter().zip(next) {
-        if let Some(Moment::Packed(packed)) = moment {
-            packed.on_device().words = next;
+        if let Some(Moment::Quantized(quantized)) = moment {
+            quantized.on_device().words = next;
         }
     }
 }
 
-pub(super) fn are_packed<const N: usize, const D: usize>(moments: &[Kept<D>; N]) -> bool {
-    matches!(moments.first(), Some(Some(Moment::Packed(_))))
+pub(super) fn are_quantized<const N: usize, const D: usize>(moments: &[MomentSlot<D>; N]) -> bool {
+    matches!(moments.first(), Some(Some(Moment::Quantized(_))))
 }
 
 /// The numbers of moments that are kept in fewer bytes, and stay in their places.
-pub(super) fn unpacked<const N: usize, const D: usize>(moments: &[Kept<D>; N]) -> [Tensor<D>; N] {
+pub(super) fn dequantized<const N: usize, const D: usize>(
+    moments: &[MomentSlot<D>; N],
+) -> [Tensor<D>; N] {
     moments.each_ref().map(|moment| {
         let moment = moment.as_ref();
         moment.expect("it is in its place").to_tensor()
     })
 }
 
-/// Packs the next ones into their places.
-pub(super) fn repack<const N: usize, const D: usize>(
-    moments: [Kept<D>; N],
+/// Quantizes the next ones into their places.
+pub(super) fn requantize<const N: usize, const D: usize>(
+    moments: [MomentSlot<D>; N],
     next: [Tensor<D>; N],
     time: usize,
 ) {
     for (moment, next) in moments.into_iter().zip(next) {
-        if let Some(Moment::Packed(packed)) = moment {
+        if let Some(Moment::Quantized(quantized)) = moment {
             let numbers: Vec<f32> = next.into_data().iter().collect();
-            packed.in_memory().encode(&numbers, time);
+            quantized.in_memory().encode(&numbers, time);
         }
     }
 }

@@ -7,15 +7,15 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
-use super::moments::{packed, put, take};
+use super::moments::{code_slices, put, take};
 use super::weights::{Number, Plain};
-use super::{Coefficients, Kept, Rule, cpu, strided};
+use super::{Coefficients, MomentSlot, Rule, cpu, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    moments: [Kept<D>; N],
+    moments: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     macro_rules! in_place {
@@ -46,7 +46,7 @@ fn in_place<E, R: Rule<N>, const N: usize, const D: usize>(
     parameter: SharedArray<E>,
     mut gradient: SharedArray<E>,
     start: Option<&Tensor<D>>,
-    mut moments: [Kept<D>; N],
+    mut moments: [MomentSlot<D>; N],
     array: impl Fn(Tensor<D>) -> SharedArray<E>,
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D>
@@ -65,8 +65,8 @@ where
         .as_ref()
         .map(|start| start.as_slice().expect(CONTIGUOUS));
     let lift = |array: SharedArray<E>| Tensor::from_primitive::<NdArray>(array.into());
-    if let Some(packed) = packed(&mut moments) {
-        cpu::step(weights, start, packed, coefficients);
+    if let Some(slices) = code_slices(&mut moments) {
+        cpu::step(weights, start, slices, coefficients);
     } else {
         let mut next = moments.each_mut().map(|moment| array(take(moment)));
         cpu::step(weights, start, next.each_mut().map(slice), coefficients);

@@ -2,15 +2,15 @@
 
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::moments::{are_packed, put, repack, take, unpacked};
+use super::moments::{are_quantized, dequantized, put, requantize, take};
 use super::rounding::{Neighbour, Rounding, fraction};
-use super::{Coefficients, Kept, Rule, SMALLEST_MOMENT, arithmetic, cast};
+use super::{Coefficients, MomentSlot, Rule, SMALLEST_MOMENT, arithmetic, cast};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     mut theta: Tensor<D>,
     mut g: Tensor<D>,
     start: Option<&Tensor<D>>,
-    mut kept: [Kept<D>; N],
+    mut kept: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let Coefficients {
@@ -22,9 +22,9 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     let dtype = theta.dtype();
     cast(&mut theta, arithmetic(dtype));
     cast(&mut g, arithmetic(dtype));
-    let packed = are_packed(&kept);
-    let mut moments = if packed {
-        unpacked(&kept)
+    let quantized = are_quantized(&kept);
+    let mut moments = if quantized {
+        dequantized(&kept)
     } else {
         kept.each_mut().map(|moment| take(moment))
     };
@@ -75,8 +75,8 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         updated = updated.mask_where(is_at_target, target);
     }
     cast(&mut updated, dtype);
-    if packed {
-        repack(kept, moments, *time);
+    if quantized {
+        requantize(kept, moments, *time);
     } else {
         put(kept, moments, |moment| moment);
     }

@@ -12,7 +12,7 @@ use burn::server::RemoteServer;
 use burn::tensor::{DType, Device, Shape, Tensor};
 
 use super::moments::{put, take};
-use super::{Adam, Coefficients, Decay, Kept, Moment, Rule, Sgd, without_master};
+use super::{Adam, Coefficients, Decay, Moment, MomentSlot, Rule, Sgd, without_master};
 use crate::MomentPrecision;
 
 /// What has been learned about a device, since every question is a message that is waited for.
@@ -94,7 +94,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     start: Option<&Tensor<D>>,
-    mut kept: [Kept<D>; N],
+    mut kept: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let DispatchDevice::Remote(device) = parameter.device().as_dispatch().clone() else {

@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::threads::{share, threads};
+use super::threads::{THREADS_PAY_FROM, share, threads};
 
 /// One dimension of a view: its length, and how far apart its elements are in memory.
 type Dimension = (usize, isize);
@@ -11,9 +11,6 @@ type Dimension = (usize, isize);
 /// The rows and columns of a tile, which fits the innermost cache.
 const ROWS: usize = 64;
 const COLUMNS: usize = 64;
-
-/// The length from which threads pay.
-const THREADS_PAY_FROM: usize = 1 << 16;
 
 /// The elements of a view into `memory`, the last dimension's next to one another.
 ///

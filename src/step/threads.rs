@@ -11,6 +11,9 @@ use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+/// The length of a tensor from which threads pay: less is done before another thread wakes.
+pub(super) const THREADS_PAY_FROM: usize = 1 << 16;
+
 /// How long a thread waits for another without giving up its core.
 const AWAKE: Duration = Duration::from_micros(100);
 

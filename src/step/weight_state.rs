@@ -8,7 +8,7 @@ use super::moments::moved;
 use crate::record::{MASTER_WEIGHTS, ParameterId, START, check_shape};
 
 #[derive(Debug, Clone)]
-pub(crate) struct KeptWeights<const D: usize> {
+pub(crate) struct WeightState<const D: usize> {
     /// Of a parameter in half precision the f32 numbers behind it.
     pub master: Option<Box<Master<D>>>,
     /// The value that a parameter started with, where it decays towards it. Both are in a box, which
@@ -16,7 +16,7 @@ pub(crate) struct KeptWeights<const D: usize> {
     pub start: Option<Box<Tensor<D>>>,
 }
 
-impl<const D: usize> KeptWeights<D> {
+impl<const D: usize> WeightState<D> {
     pub(crate) fn none() -> Self {
         Self {
             master: None,

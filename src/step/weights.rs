@@ -72,14 +72,14 @@ impl<E: Number> Weights for Plain<'_, E> {
 
 /// A parameter in bf16, with the lower halves of its master weights.
 #[cfg(feature = "flex")]
-pub(crate) struct Split<'a> {
+pub(crate) struct Bf16WithLower<'a> {
     pub parameter: &'a [bf16],
     pub lower: &'a mut [i16],
     pub gradient: &'a mut [bf16],
 }
 
 #[cfg(feature = "flex")]
-impl Weights for Split<'_> {
+impl Weights for Bf16WithLower<'_> {
     type Arithmetic = f32;
     type Number = bf16;
     type Rounded = f32;
@@ -90,7 +90,7 @@ impl Weights for Split<'_> {
 
     #[inline(always)]
     fn take(&mut self, length: usize) -> Self {
-        Split {
+        Bf16WithLower {
             parameter: first(&mut self.parameter, length),
             lower: first_mut(&mut self.lower, length),
             gradient: first_mut(&mut self.gradient, length),
@@ -115,13 +115,13 @@ impl Weights for Split<'_> {
 
 /// Master weights, and the gradient of their roundings to f16.
 #[cfg(feature = "flex")]
-pub(crate) struct Mastered<'a> {
+pub(crate) struct F16WithMaster<'a> {
     pub master: &'a mut [f32],
     pub gradient: &'a mut [f16],
 }
 
 #[cfg(feature = "flex")]
-impl Weights for Mastered<'_> {
+impl Weights for F16WithMaster<'_> {
     type Arithmetic = f32;
     type Number = f16;
     type Rounded = f32;
@@ -132,7 +132,7 @@ impl Weights for Mastered<'_> {
 
     #[inline(always)]
     fn take(&mut self, length: usize) -> Self {
-        Mastered {
+        F16WithMaster {
             master: first_mut(&mut self.master, length),
             gradient: first_mut(&mut self.gradient, length),
         }

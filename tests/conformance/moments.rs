@@ -18,7 +18,7 @@ pub const PRECISIONS: [MomentPrecision; 3] = [
     MomentPrecision::Bf16,
     MomentPrecision::Bits8,
 ];
-const PACKED: [MomentPrecision; 2] = [MomentPrecision::Bf16, MomentPrecision::Bits8];
+const QUANTIZED: [MomentPrecision; 2] = [MomentPrecision::Bf16, MomentPrecision::Bits8];
 
 /// Enough for 8 bits, and not a whole number of blocks.
 const COUNT: usize = 4100;
@@ -117,12 +117,12 @@ impl Updates {
 fn error_of_updates(precision: MomentPrecision, form: &Form, apart: f32) -> [f64; 2] {
     const STEPS: u64 = 600;
     let sizes = sizes(apart, COUNT);
-    let [mut exact, mut packed] =
+    let [mut exact, mut quantized] =
         [MomentPrecision::Full, precision].map(|precision| Updates::new(precision, COUNT, form));
     let (mut difference, mut square, mut largest) = (0.0, 0.0, 0.0_f64);
     for step in 1..=STEPS {
         let gradient = gradient(step, &sizes);
-        let (exact, actual) = (exact.step(&gradient), packed.step(&gradient));
+        let (exact, actual) = (exact.step(&gradient), quantized.step(&gradient));
         if step > STEPS / 2 {
             for (exact, actual) in exact.iter().zip(actual) {
                 difference += (actual - exact).powi(2);
@@ -130,9 +130,9 @@ fn error_of_updates(precision: MomentPrecision, form: &Form, apart: f32) -> [f64
             }
         }
     }
-    let [exact, packed] = [&exact, &packed].map(Updates::moment_2);
-    for (exact, packed) in exact.iter().zip(packed) {
-        largest = largest.max((exact / packed).sqrt());
+    let [exact, quantized] = [&exact, &quantized].map(Updates::moment_2);
+    for (exact, quantized) in exact.iter().zip(quantized) {
+        largest = largest.max((exact / quantized).sqrt());
     }
     [(difference / square).sqrt(), largest]
 }
@@ -169,7 +169,7 @@ fn a_second_moment_falls_when_its_gradients_do() {
     ] {
         for form in forms() {
             let mut sizes = sizes(1.0, COUNT);
-            let [mut exact, mut packed] = [MomentPrecision::Full, precision]
+            let [mut exact, mut quantized] = [MomentPrecision::Full, precision]
                 .map(|precision| Updates::new(precision, COUNT, &form));
             for step in 1..=2400 {
                 if step == 401 {
@@ -177,13 +177,13 @@ fn a_second_moment_falls_when_its_gradients_do() {
                 }
                 let gradient = gradient(step, &sizes);
                 exact.step(&gradient);
-                packed.step(&gradient);
+                quantized.step(&gradient);
             }
-            let [exact, packed] = [&exact, &packed].map(Updates::moment_2);
-            let fallen = exact.iter().zip(packed).step_by(2);
+            let [exact, quantized] = [&exact, &quantized].map(Updates::moment_2);
+            let fallen = exact.iter().zip(quantized).step_by(2);
             let ratio = median(
                 fallen
-                    .map(|(exact, packed)| (exact / packed).sqrt())
+                    .map(|(exact, quantized)| (exact / quantized).sqrt())
                     .collect(),
             );
             println!(
@@ -220,7 +220,7 @@ fn a_second_moment_is_right_on_average() {
     ] {
         for (name, comes) in rhythms {
             let sizes = sizes(1.0, COUNT);
-            let [mut exact, mut packed] = [MomentPrecision::Full, precision]
+            let [mut exact, mut quantized] = [MomentPrecision::Full, precision]
                 .map(|precision| Updates::new(precision, COUNT, form));
             let (mut sum, mut count) = (0.0, 0.0);
             for step in 1..=4000 {
@@ -231,12 +231,12 @@ fn a_second_moment_is_right_on_average() {
                     }
                 }
                 exact.step(&gradient);
-                packed.step(&gradient);
+                quantized.step(&gradient);
                 if step > 2000 && step.is_multiple_of(100) {
-                    let [exact, packed] = [&exact, &packed].map(Updates::moment_2);
-                    for (exact, packed) in exact.iter().zip(packed) {
+                    let [exact, quantized] = [&exact, &quantized].map(Updates::moment_2);
+                    for (exact, quantized) in exact.iter().zip(quantized) {
                         if *exact > 0.0 {
-                            (sum, count) = (sum + packed / exact, count + 1.0);
+                            (sum, count) = (sum + quantized / exact, count + 1.0);
                         }
                     }
                 }
@@ -252,7 +252,7 @@ fn a_second_moment_is_right_on_average() {
 #[test]
 fn forms_keep_moments_alike() {
     for [own, portable] in pairs() {
-        for precision in PACKED {
+        for precision in QUANTIZED {
             for (optimizer, count) in optimizers(precision)
                 .into_iter()
                 .flat_map(|it| [0, 1, 33, 4096, 4127, 70_001].map(|count| (it.clone(), count)))
@@ -283,7 +283,7 @@ fn forms_keep_moments_alike() {
 fn the_same_numbers_have_the_same_codes() {
     let adam = AdamWConfig::torch().with_beta_1(0.0).with_beta_2(0.0);
     for [own, portable] in pairs() {
-        for precision in PACKED {
+        for precision in QUANTIZED {
             let optimizer = Optimizer::AdamW(adam.clone().with_moment_precision(precision).build());
             for (count, steps) in [(4096, 1), (4127, 2), (70_001, 3)] {
                 // Of all sizes that a block has codes for, and zeros.
@@ -325,7 +325,7 @@ fn the_maximum_of_amsgrad_drifts() {
         (MomentPrecision::Bf16, 0.985),
         (MomentPrecision::Bits8, 0.93),
     ] {
-        let [exact, packed] = [MomentPrecision::Full, precision].map(|precision| {
+        let [exact, quantized] = [MomentPrecision::Full, precision].map(|precision| {
             let adam = AdamWConfig::torch().with_amsgrad(true);
             let adam = adam.with_moment_precision(precision).build();
             let of = |step| tensor(&normal(16, step, 4096), [4096], &device);
@@ -334,10 +334,10 @@ fn the_maximum_of_amsgrad_drifts() {
             let state = run.state.expect("Adam has a state").adam();
             values(&state.max_moment_2().expect("AMSGrad keeps it"))
         });
-        let pairs = exact.iter().zip(packed);
+        let pairs = exact.iter().zip(quantized);
         let ratio = median(
             pairs
-                .map(|(exact, packed)| (exact / packed).sqrt())
+                .map(|(exact, quantized)| (exact / quantized).sqrt())
                 .collect(),
         );
         println!("AMSGrad, {precision:?}: step size {ratio:.3} of the exact one");
@@ -350,7 +350,7 @@ fn the_maximum_of_amsgrad_drifts() {
 fn threads_do_not_show() {
     const LARGE: usize = (1 << 18) + 5;
     for form in crate::forms::one_pass_forms() {
-        for precision in PACKED {
+        for precision in QUANTIZED {
             let run = || {
                 let start = tensor(&normal(6, 0, LARGE), [LARGE], &form.device);
                 let mut run = Run::new(adamw(precision), 1e-2, start);
@@ -387,7 +387,7 @@ fn record<const D: usize>(run: &Run<D>) -> StateSink {
 #[test]
 fn a_run_resumes_to_the_bit() {
     for form in forms() {
-        for precision in PACKED {
+        for precision in QUANTIZED {
             for (optimizer, &dtype) in optimizers(precision)
                 .iter()
                 .flat_map(|optimizer| form.dtypes.iter().map(move |dtype| (optimizer, dtype)))
@@ -501,7 +501,7 @@ fn master_weights_and_small_moments_go_together() {
             .dtypes
             .iter()
             .filter(has)
-            .flat_map(|dtype| PACKED.map(|precision| (dtype, precision)))
+            .flat_map(|dtype| QUANTIZED.map(|precision| (dtype, precision)))
         {
             for optimizer in optimizers(precision) {
                 // Rounded here: a device may leave out a rounding that it widens again.
@@ -614,7 +614,7 @@ fn the_clock_of_sgd_is_recorded() {
 fn moments_of_gradients_that_overflow_end_as_in_f32() {
     for (form, precision) in forms()
         .iter()
-        .flat_map(|form| PACKED.map(|precision| (form, precision)))
+        .flat_map(|form| QUANTIZED.map(|precision| (form, precision)))
     {
         let start = normal(14, 0, COUNT);
         let mut gradient = start.clone();
