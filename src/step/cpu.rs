@@ -294,10 +294,12 @@ fn each<W, D, M, R, const N: usize, const FUSED: bool>(
         } else {
             let left = distance - change;
             let decayed = decayed + decay.l1.copysign(left);
-            let sum = |decayed| theta - multiply_add::<_, FUSED>(step_size, direction, decayed);
+            let change = |decayed| multiply_add::<_, FUSED>(step_size, direction, decayed);
             let updated = match ways.random(i) {
-                Some(random) => either::<W::Rounded>(|noise| sum(decayed - noise), random),
-                None => sum(decayed),
+                Some(random) => {
+                    either::<W::Rounded>(theta, |noise| change(decayed - noise), random)
+                }
+                None => theta - change(decayed),
             };
             // What is left, or what rounding makes of it, may be on the other side of the target.
             let crossed = (updated > target) != (left > Zero::zero());
@@ -449,20 +451,30 @@ fn through_a_window<W, D, R, const N: usize, const FUSED: bool>(
     }
 }
 
-/// One of the two numbers around an exact sum, by how near each is. `sum` has it in the precision of the
-/// arithmetic, with a noise that is added before anything is rounded.
+/// One of the two numbers around the exact θ less its change, by how near each is. `change` has it in the
+/// precision of the arithmetic, less a noise that is taken before anything is rounded.
 #[inline(always)]
-fn either<E: Number>(sum: impl Fn(E::Arithmetic) -> E::Arithmetic, random: u32) -> E::Arithmetic {
+fn either<E: Number>(
+    theta: E::Arithmetic,
+    change: impl Fn(E::Arithmetic) -> E::Arithmetic,
+    random: u32,
+) -> E::Arithmetic {
     let zero = E::Arithmetic::zero();
     // First to the precision of the arithmetic, with the lower bits of what is random: from minus a half
     // to a half of the distance to the next number. Outwards it is not that inwards at a power of two.
+    // A change that is larger than what it leaves is what is rounded.
     let noise: E::Arithmetic = (fraction(random.rotate_left(16)) - 0.5).into();
-    let nearest = sum(zero);
+    let of_change = change(zero);
+    let nearest = theta - of_change;
     let next = nearest.neighbour(noise > zero || nearest == zero);
     let distance = next - nearest;
+    let distance = distance
+        .abs()
+        .max(of_change.neighbour(true).abs() - of_change.abs())
+        .copysign(distance);
     // At the largest number and beyond there is none.
     let moved = if distance.is_finite() {
-        sum(noise.abs() * distance)
+        theta - change(noise.abs() * distance)
     } else {
         nearest
     };

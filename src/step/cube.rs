@@ -505,7 +505,7 @@ pub(super) fn stepped<A: Float, S: Size, R: Kernel>(
     }
     let mut updated = theta - (update + decayed);
     if comptime!(decay.random_bits > 0) {
-        let noise = noise_at::<A, S>(updated, random);
+        let noise = noise_at::<A, S>(updated, update + decayed, random);
         updated = theta - (update + (decayed - noise));
     }
     if comptime!(decay.random_bits > 0 && decay.random_bits < 23) {
@@ -530,10 +530,15 @@ pub(super) fn random_of(rounding: u32, i: usize) -> u32 {
     rounding + u32::cast_from(i) * comptime!(Rounding::BY_ELEMENT)
 }
 
-/// From minus a half to a half of the distance from a number to the next one in f32.
+/// From minus a half to a half of the distance from a number to the next one in f32, or from the change that
+/// leads there, where that is larger.
 #[cube]
 #[allow(clippy::manual_rotate, reason = "a kernel has no rotation")]
-fn noise_at<A: Float, S: Size>(number: Vector<A, S>, random: u32) -> Vector<A, S> {
+fn noise_at<A: Float, S: Size>(
+    number: Vector<A, S>,
+    change: Vector<A, S>,
+    random: u32,
+) -> Vector<A, S> {
     let zero = Vector::<f32, S>::zero();
     let number = Vector::<f32, S>::cast_from(number);
     let mut noise = Vector::<f32, S>::empty();
@@ -550,10 +555,17 @@ fn noise_at<A: Float, S: Size>(number: Vector<A, S>, random: u32) -> Vector<A, S
     let bits = Vector::<u32, S>::reinterpret(number);
     let one = Vector::new(1u32);
     let next = Vector::<f32, S>::reinterpret(select_many(outwards, bits + one, bits - one));
+    let distance = next - number;
+    let change = Vector::<f32, S>::cast_from(change).abs();
+    let bits_of_change = Vector::<u32, S>::reinterpret(change);
+    let of_change = Vector::<f32, S>::reinterpret(bits_of_change + one) - change;
+    let larger = max(distance.abs(), of_change);
+    let distance = select_many(distance.less_than(&zero), zero - larger, larger);
     // At the largest number and beyond there is none.
     let exponent = Vector::new(0x7f00_0000u32);
-    let has_next = (bits & Vector::new(0x7f80_0000u32)).less_than(&exponent);
-    Vector::cast_from(select_many(has_next, noise.abs() * (next - number), zero))
+    let largest = max(bits & Vector::new(0x7f80_0000u32), bits_of_change);
+    let has_next = largest.less_than(&exponent);
+    Vector::cast_from(select_many(has_next, noise.abs() * distance, zero))
 }
 
 /// The number with so many bits after the point, stochastically rounded.

@@ -310,7 +310,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     };
     let mut updated = form(parameter, gradient, start, moments, &coefficients);
     if decay.stochastic && own != common && own != DType::F64 {
-        return portable::rounded(updated, None, own, time);
+        return portable::rounded(updated, Vec::new(), own, time);
     }
     cast(&mut updated, own);
     updated

@@ -42,7 +42,7 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
         g = g + distance.clone() * decay.l2_penalty;
     }
     let direction = rule.of_tensors(g, &mut moments);
-    let mut change = direction.clone() * *step_size;
+    let mut changes = vec![direction.clone() * *step_size];
     if decay.decoupled > 0.0 {
         let mut decayed = distance.clone() * decay.decoupled;
         if decay.cautious {
@@ -54,17 +54,17 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
             let counts = of_sign.clone().abs().greater_equal_scalar(SMALLEST_MOMENT);
             decayed = decayed.mask_fill(apart.bool_and(counts), 0.0);
         }
-        change = change + decayed;
+        changes.push(decayed);
     }
-    let left = (decay.l1 > 0.0).then(|| distance - change.clone());
+    let left = (decay.l1 > 0.0).then(|| distance - sum(changes.clone()));
     if let Some(left) = &left {
-        change = change + left.clone().sign() * decay.l1;
+        changes.push(left.clone().sign() * decay.l1);
     }
     let mut updated = if decay.stochastic {
-        let updated = rounded(theta, Some(change), dtype, *time);
+        let updated = rounded(theta, changes, dtype, *time);
         updated.cast(arithmetic(dtype))
     } else {
-        theta - change
+        theta - sum(changes)
     };
     if let Some(left) = left {
         let target = start.unwrap_or_else(|| left.zeros_like());
@@ -83,26 +83,33 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     updated
 }
 
-/// `theta`, or `theta - change`, in `dtype`, stochastically rounded. Computed in the program's memory:
-/// Burn's tensors have no operation on the bits of a float.
+fn sum<const D: usize>(tensors: Vec<Tensor<D>>) -> Tensor<D> {
+    let sum = tensors.into_iter().reduce(|one, other| one + other);
+    sum.expect("a step has an update")
+}
+
+/// `theta` less its changes, in `dtype`, stochastically rounded. Computed in the program's memory: Burn's
+/// tensors have no operation on the bits of a float.
 pub(super) fn rounded<const D: usize>(
     theta: Tensor<D>,
-    change: Option<Tensor<D>>,
+    changes: Vec<Tensor<D>>,
     dtype: DType,
     time: usize,
 ) -> Tensor<D> {
     let (shape, device) = (theta.shape(), theta.device());
-    let change = change.unwrap_or_else(|| theta.zeros_like()).into_data();
-    let theta = theta.into_data();
+    let mut exact: Vec<f64> = theta.into_data().iter().collect();
+    for change in changes {
+        for (exact, change) in exact.iter_mut().zip(change.into_data().iter::<f64>()) {
+            *exact -= change;
+        }
+    }
     let rounding = Rounding::new(time, 0);
     // To f32 by other bits than to half, since one rounding may follow the other.
     let turn = if dtype == DType::F32 { 16 } else { 0 };
     let share = |i| f64::from(fraction(rounding.at(i).rotate_left(turn)));
-    let pairs = theta.iter::<f64>().zip(change.iter::<f64>()).enumerate();
     macro_rules! rounded {
         ($narrow:expr) => {{
-            let round = |(i, (theta, change)): (_, (f64, f64))| {
-                let exact = theta - change;
+            let round = |(i, exact): (usize, f64)| {
                 let rounded = $narrow(exact);
                 let nearest = f64::from(rounded);
                 let rest = exact - nearest;
@@ -117,7 +124,7 @@ pub(super) fn rounded<const D: usize>(
                     rounded
                 }
             };
-            let numbers: Vec<_> = pairs.map(round).collect();
+            let numbers: Vec<_> = exact.into_iter().enumerate().map(round).collect();
             TensorData::new(numbers, shape)
         }};
     }

@@ -268,7 +268,7 @@ fn is_exact_on_average(
     decay: f64,
     steps: u32,
 ) {
-    const COUNT: usize = 100_000;
+    const COUNT: usize = 30_000;
     let of = |number: f32, dtype| Tensor::<1>::full([COUNT], number, &form.device).cast(dtype);
     // An L1 decay that is too small to be seen turns it on where there is no other.
     let optimizer = decaying(decay, |sgdw| {
@@ -299,6 +299,39 @@ fn is_exact_on_average(
         (mean - exact).abs() <= 5.0 * spread + 1e-4 * change,
         "{name} {dtype:?} {start:e} {gradient:e} {decay:e} {gradients:?}: {mean:e}, {exact:e}, {spread:e}"
     );
+}
+
+/// Where a weight is smaller than its update, it is the update's last bit that the decay must get past.
+#[test]
+fn stochastic_rounding_delivers_the_decay_of_weights_below_their_updates() {
+    const COUNT: usize = 1 << 15;
+    const STEPS: usize = 16;
+    const UPDATE: f32 = 1e-3;
+    for form in forms() {
+        for [low, high] in [[0.02, 0.1], [0.1, 0.5], [0.5, 1.0], [1.0, 2.0], [2.0, 8.0]] {
+            for decay in [1e-7, 1e-6] {
+                let place = |i: usize| low + (high - low) * (i as f32 + 0.5) / COUNT as f32;
+                let start: Vec<f32> = (0..COUNT).map(|i| UPDATE * place(i)).collect();
+                let of = |numbers: &[f32]| tensor(numbers, [COUNT], &form.device);
+                let mut run = Run::new(decaying(decay, |sgdw| sgdw), 1.0, of(&start));
+                let mut sum = 0.0;
+                for _ in 0..STEPS {
+                    // A step of the same weights, with other random numbers.
+                    run.parameter = of(&start);
+                    run.step(of(&[UPDATE; COUNT]));
+                    sum += values(&run.parameter).iter().sum::<f64>();
+                }
+                let of_weights = start.iter().map(|start| f64::from(*start)).sum::<f64>();
+                let exact = of_weights - f64::from(UPDATE) * COUNT as f64;
+                let delivered = (exact - sum / STEPS as f64) / (decay * of_weights);
+                assert!(
+                    (delivered - 1.0).abs() < 0.1,
+                    "{}: weights of {low} to {high} updates, {decay:e}: {delivered}",
+                    form.name
+                );
+            }
+        }
+    }
 }
 
 /// The largest numbers stay finite, and infinite ones what they are.
