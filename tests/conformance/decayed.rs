@@ -388,6 +388,9 @@ fn an_optimizer_whose_update_depends_on_the_weight_is_refused() {
         );
     }
     refused(LambConfig::new().build());
+    // Its distance from where it started, which does not change where it is.
+    let towards_start = SgdWConfig::new().with_decay_target(DecayTarget::Start);
+    refused(towards_start.with_weight_decay(1e-2).build());
     refused(AdafactorConfig::new().build());
     refused(LionConfig::new().with_weight_decay(1e-4).build());
     refused(AdanConfig::new().with_weight_decay(1e-4).build());
