@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::RecordError;
-use burn::tensor::{Bytes, Shape, Tensor, TensorData};
+use burn::tensor::{Bytes, DType, Shape, Tensor, TensorData};
 use burn_pack::Reader;
 
 use crate::parameters::{Place, Visit, walk};
@@ -57,7 +57,8 @@ use crate::record::ParameterId;
 ///   header can make Burn read nothing at all, too.)
 /// - A state is not of its parameter's shape, holds a NaN, an infinity that is not of a second moment, or a
 ///   second moment that is negative, or is refused by the optimizer.
-/// - The optimizer does not take a part of it (it is of another kind of optimizer).
+/// - The optimizer does not take a part of it (it is of another kind of optimizer), or not in its precision
+///   (Burn's own read every state in the default one, and do not resume in f64 or half precision).
 pub fn try_load_record<M: Module>(
     optimizer: ModuleOptimizer,
     record: OptimizerRecord,
@@ -78,10 +79,21 @@ pub fn try_load_record<M: Module>(
     let loaded = caught(|| optimizer.load_record(record))?;
     let taken = States::read(loaded.into_bytes()?)?;
     for (id, state) in &recorded.0 {
-        for leaf in state.keys() {
-            let taken = taken.0.get(id);
-            if !taken.is_some_and(|taken| taken.contains_key(leaf)) {
+        for (leaf, data) in state {
+            let taken = taken.0.get(id).and_then(|taken| taken.get(leaf));
+            let Some(taken) = taken else {
                 return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
+            };
+            let (Some(data), Some(taken)) = (data, taken) else {
+                continue;
+            };
+            // A step then takes numbers of two precisions.
+            let [recorded, read] = [data, taken].map(TensorData::dtype);
+            let own = parameters.0.get(id).map(|parameter| parameter.dtype);
+            if own == Some(recorded) && read != recorded {
+                let what =
+                    format!("{leaf} is in {recorded:?}, and this optimizer reads it in {read:?}");
+                return Err(parameters.error(*id, what));
             }
         }
     }
@@ -153,10 +165,13 @@ impl Visit for Lacking {
 
 impl Lacking {
     fn of(parameters: &Parameters, states: &States) -> Self {
-        let ids = parameters.0.keys().copied();
-        let ids = ids.filter(|id| !states.0.contains_key(id));
+        let learning = parameters
+            .0
+            .iter()
+            .filter(|(_, parameter)| parameter.learns);
+        let lacking = learning.filter(|(id, _)| !states.0.contains_key(id));
         Self {
-            ids: ids.collect(),
+            ids: lacking.map(|(id, _)| *id).collect(),
             ..Self::default()
         }
     }
@@ -222,24 +237,35 @@ impl States {
     }
 }
 
-/// The parameters of a module that require gradients, by id: paths and shapes.
+/// The parameters of a module by id.
 #[derive(Default)]
-struct Parameters(BTreeMap<ParameterId, (String, Shape)>);
+struct Parameters(BTreeMap<ParameterId, Described>);
+
+struct Described {
+    path: String,
+    shape: Shape,
+    dtype: DType,
+    /// Whether it requires gradients. One that was frozen in mid-training has a state too.
+    learns: bool,
+}
 
 impl Visit for Parameters {
     fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
-        if parameter.val().is_require_grad() {
-            let described = (place.path(), parameter.shape());
-            self.0.entry(parameter.id.val()).or_insert(described);
-        }
+        let described = || Described {
+            path: place.path(),
+            shape: parameter.shape(),
+            dtype: parameter.val().dtype(),
+            learns: parameter.val().is_require_grad(),
+        };
+        self.0.entry(parameter.id.val()).or_insert_with(described);
     }
 }
 
 impl Parameters {
     fn check(&self, states: &States) -> Result<(), LoadError> {
         for (id, state) in &states.0 {
-            let Some((_, shape)) = self.0.get(id) else {
-                return Err(self.error(*id, "is not in the module, or does not learn".into()));
+            let Some(Described { shape, .. }) = self.0.get(id) else {
+                return Err(self.error(*id, "is not in the module".into()));
             };
             for (leaf, data) in state {
                 let Some(data) = data else {
@@ -274,7 +300,7 @@ impl Parameters {
     }
 
     fn error(&self, id: ParameterId, what: String) -> LoadError {
-        let path = self.0.get(&id).map(|(path, _)| format!(", {path}"));
+        let path = self.0.get(&id).map(|it| format!(", {}", it.path));
         let path = path.unwrap_or_default();
         LoadError::Unfit(format!(
             "the optimizer's record of parameter {id}{path}: {what}"
