@@ -4,6 +4,7 @@
 //! derive gives, and files that outlive a version: a field that a file lacks has its default, and
 //! one that the configuration lacks is an error that names it.
 
+use burn::optim::momentum::MomentumConfig;
 use burn::serde::{Deserialize, Deserializer};
 
 /// `config! { /// What it configures. pub struct AdamWConfig: adam decoupled moments; }`
@@ -46,6 +47,7 @@ macro_rules! config {
             /// Momentum μ and dampening, both in [0, 1), and whether Nesterov's look-ahead is
             /// taken. Burn's `MomentumConfig` dampens by 0.1 unless told otherwise; PyTorch's
             /// default is 0.
+            #[serde(deserialize_with = "crate::options::momentum")]
             with_momentum => momentum: Option<burn::optim::momentum::MomentumConfig> = None,
         }
 
@@ -245,6 +247,41 @@ macro_rules! config {
     };
 }
 pub(crate) use config;
+
+/// Burn's momentum, of whose fields a file may lack any but have no other.
+pub(crate) fn momentum<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<MomentumConfig>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(crate = "burn::serde", default, deny_unknown_fields)]
+    struct Saved {
+        momentum: f64,
+        dampening: f64,
+        nesterov: bool,
+    }
+
+    impl Default for Saved {
+        fn default() -> Self {
+            let MomentumConfig {
+                momentum,
+                dampening,
+                nesterov,
+            } = MomentumConfig::new();
+            Self {
+                momentum,
+                dampening,
+                nesterov,
+            }
+        }
+    }
+
+    let saved = Option::<Saved>::deserialize(deserializer)?;
+    Ok(saved.map(|saved| MomentumConfig {
+        momentum: saved.momentum,
+        dampening: saved.dampening,
+        nesterov: saved.nesterov,
+    }))
+}
 
 /// λ of a coupled penalty: ours is a number, Burn's own `{"penalty": λ}`, or null for none.
 pub(crate) fn penalty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

@@ -9,7 +9,7 @@ use burn_decay::{
     AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, DecaySchedule,
     DecayTarget, DecayedConfig, MomentPrecision, SgdL2Config, SgdWConfig,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 fn file(config: &impl Config) -> Map<String, Value> {
     let text = serde_json::to_string(config).expect("configs serialize");
@@ -82,6 +82,22 @@ fn a_coupled_penalty_is_not_taken_for_a_decoupled_decay() {
         let sgd = SgdConfig::new().with_weight_decay(penalty);
         assert!(read::<SgdWConfig>(file(&sgd)).is_err());
     }
+}
+
+/// Its own derive passes over a misspelt field, and misses one that a file lacks.
+#[test]
+fn the_fields_of_momentum_are_looked_at_too() {
+    let momentum =
+        |momentum: Value| read::<SgdWConfig>(Map::from_iter([("momentum".into(), momentum)]));
+    let expected = Some(MomentumConfig::new().with_momentum(0.5).with_dampening(0.0));
+    let given = json!({"momentum": 0.5, "dampening": 0.0});
+    assert_eq!(
+        momentum(given),
+        Ok(SgdWConfig::new().with_momentum(expected))
+    );
+    assert_eq!(momentum(Value::Null), Ok(SgdWConfig::new()));
+    let error = momentum(json!({"nestrov": true})).expect_err("it has no such field");
+    assert!(error.contains("`nestrov`"), "{error}");
 }
 
 /// `changed` differs from `default` in every field that a file may lack.
