@@ -63,6 +63,9 @@ struct Case {
     shape: [usize; 3],
     layouts: [Layout; 3],
     dtype: DType,
+    /// Those of the gradients: the parameter's, or a wider one.
+    gradients: DType,
+    master_weights: bool,
     /// A gradient is 2^this times noise.
     magnitude: i32,
     keep: bool,
@@ -162,18 +165,26 @@ fn cases() -> impl Strategy<Value = Case> {
         layouts,
         select(dtypes),
         -20..10,
-        any::<bool>(),
+        [any::<bool>(), any::<bool>(), any::<bool>()],
         settings(),
     )
         .prop_map(
-            |(seed, shape, layouts, dtype, magnitude, keep, setting)| Case {
-                seed,
-                shape,
-                layouts,
-                dtype,
-                magnitude,
-                keep,
-                setting,
+            |(seed, shape, layouts, dtype, magnitude, [wide, master_weights, keep], setting)| {
+                Case {
+                    seed,
+                    shape,
+                    layouts,
+                    dtype,
+                    gradients: match dtype {
+                        DType::F16 | DType::BF16 if wide => DType::F32,
+                        DType::F32 if wide => DType::F64,
+                        dtype => dtype,
+                    },
+                    master_weights,
+                    magnitude,
+                    keep,
+                    setting,
+                }
             },
         )
 }
@@ -193,7 +204,8 @@ fn run(case: &Case, device: &Device) -> Outcome {
     } = *case;
     let [layout, layouts @ ..] = case.layouts;
     let parameter = layout.lay(seed, 1.0, shape, (dtype, device));
-    let mut run = Run::new(case.setting.build(), case.setting.lr, parameter);
+    let optimizer = case.setting.build_with(case.master_weights);
+    let mut run = Run::new(optimizer, case.setting.lr, parameter);
     let mut largest = vec![0.0; shape.iter().product()];
     let mut raise = |parameter: &[f64]| {
         for (largest, value) in largest.iter_mut().zip(parameter) {
@@ -203,7 +215,7 @@ fn run(case: &Case, device: &Device) -> Outcome {
     let mut states = Vec::new();
     for (step, layout) in (1..).zip(layouts) {
         let scale = 2f64.powi(case.magnitude);
-        let gradient = layout.lay(seed + step, scale, shape, (dtype, device));
+        let gradient = layout.lay(seed + step, scale, shape, (case.gradients, device));
         let kept = [gradient.clone(), run.parameter.clone()];
         let before = kept.clone().map(|tensor| values(&tensor));
         raise(&before[1]);
@@ -266,7 +278,7 @@ proptest! {
     fn every_form_does_what_the_portable_one_does(case in cases()) {
         let [_, portable] = &pairs()[0];
         for [form, _] in pairs() {
-            if !form.dtypes.contains(&case.dtype) {
+            if ![case.dtype, case.gradients].iter().all(|it| form.dtypes.contains(it)) {
                 continue;
             }
             let actual = run(&case, &form.device);
@@ -287,8 +299,9 @@ proptest! {
             // The parameter is rounded a few times, and may have been larger then than it is in the
             // end. What it differs by, the penalty shows to the averages, and those to the update.
             let rounding = 100.0 * arithmetic * setting.lr + smallest(case.dtype);
-            // One in half precision is its master weights, rounded.
-            let roundings = if parameter > arithmetic { 1.0 } else { 6.0 };
+            // One in half precision is its master weights, rounded once.
+            let rounded_once = parameter > arithmetic && case.master_weights;
+            let roundings = if rounded_once { 1.0 } else { 6.0 };
             let mut tolerance: Vec<f64> =
                 expected.largest.iter().map(|theta| rounding + roundings * parameter * theta).collect();
             if let Rule::Sgd(sgd) = &setting.rule {

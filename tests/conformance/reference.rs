@@ -78,6 +78,10 @@ pub struct Momentum {
 
 impl Setting {
     pub fn build(&self) -> Optimizer {
+        self.build_with(true)
+    }
+
+    pub fn build_with(&self, master_weights: bool) -> Optimizer {
         let Ways {
             schedule,
             towards_start,
@@ -105,6 +109,7 @@ impl Setting {
         macro_rules! coupled {
             ($config:expr) => {
                 $config
+                    .with_master_weights(master_weights)
                     .with_l2_penalty(self.weight_decay)
                     .with_decay_schedule(schedule)
                     .with_decay_target(target)
@@ -113,6 +118,7 @@ impl Setting {
         macro_rules! decoupled {
             ($config:expr) => {
                 $config
+                    .with_master_weights(master_weights)
                     .with_weight_decay(self.weight_decay)
                     .with_decay_schedule(schedule)
                     .with_decay_target(target)
