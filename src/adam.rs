@@ -89,12 +89,13 @@ impl Adam {
 ///
 /// It is recorded under the names that Burn's own `Adam` and `AdamW` use (`momentum.time`,
 /// `momentum.moment_1`, `momentum.moment_2`, `momentum.max_moment_2`), so that a checkpoint of
-/// one resumes in the other. Of a parameter in half precision the
-/// [master weights](crate::guide::fidelity#half-precision) are recorded too
+/// one resumes in the other. Beside them stand the
+/// [master weights](crate::guide::fidelity#half-precision) of a parameter in half precision
 /// (`momentum.master_weights`), and the starting value of one that decays
-/// [towards it](crate::DecayTarget::Start) (`momentum.start`). Moments of [8 bits](crate::MomentPrecision::Bits8) are recorded under
-/// names of their own, as `momentum.moment_1_codes` and `momentum.moment_1_scales`. The moments are of
-/// the parameter's shape and keep the precision they were recorded in until the next step.
+/// [towards it](crate::DecayTarget::Start) (`momentum.start`). Moments of
+/// [8 bits](crate::MomentPrecision::Bits8) are recorded under names of their own, as
+/// `momentum.moment_1_codes` and `momentum.moment_1_scales`. The moments are of the parameter's shape and
+/// keep the precision they were recorded in until the next step.
 ///
 /// A record is checked while it is loaded. Where it holds none of these for a parameter (it is of
 /// another kind of optimizer), that parameter's state starts from zero, with a warning through
