@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::RecordError;
-use burn::tensor::{Bytes, DType, Shape, Tensor, TensorData};
+use burn::tensor::{Bytes, Shape, Tensor, TensorData};
 use burn_pack::Reader;
 
 use crate::parameters::{Place, Visit, walk};
@@ -70,9 +70,14 @@ pub fn try_load_record<M: Module>(
     walk(module, &mut parameters);
     parameters.check(&recorded)?;
 
-    let lacking = Lacking::of(&parameters, &recorded);
-    if let Some(id) = lacking.with_a_state(&optimizer, module)? {
-        return Err(parameters.error(id, "has no state".into()));
+    // Some optimizers need no state: SGD without momentum.
+    let lacking = parameters.lacking(&recorded);
+    if !lacking.is_empty() {
+        let stepped = trial_step(&optimizer, module, &lacking)?;
+        let states = States::read(stepped.into_bytes()?)?;
+        if let Some(id) = lacking.iter().find(|id| states.0.contains_key(id)) {
+            return Err(parameters.error(*id, "has no state".into()));
+        }
     }
 
     let record = OptimizerRecord::from_bytes(bytes)?;
@@ -87,10 +92,9 @@ pub fn try_load_record<M: Module>(
             let (Some(data), Some(taken)) = (data, taken) else {
                 continue;
             };
-            // A step then takes numbers of two precisions.
+            // Some optimizers take what is in another precision than the parameter, and some do not.
             let [recorded, read] = [data, taken].map(TensorData::dtype);
-            let own = parameters.0.get(id).map(|parameter| parameter.dtype);
-            if own == Some(recorded) && read != recorded {
+            if read != recorded && trial_step(&loaded, module, &[*id]).is_err() {
                 let what =
                     format!("{leaf} is in {recorded:?}, and this optimizer reads it in {read:?}");
                 return Err(parameters.error(*id, what));
@@ -147,49 +151,33 @@ impl From<RecordError> for LoadError {
     }
 }
 
-/// The parameters that a record has no state of, if it has any at all, with gradients of 0.
-#[derive(Default)]
-struct Lacking {
-    ids: Vec<ParameterId>,
+/// A step of 0 with gradients of 0, of some parameters.
+fn trial_step<M: Module>(
+    optimizer: &ModuleOptimizer,
+    module: &M,
+    ids: &[ParameterId],
+) -> Result<ModuleOptimizer, LoadError> {
+    let mut zeros = Zeros {
+        ids,
+        gradients: GradientsParams::new(),
+    };
+    walk(module, &mut zeros);
+    let mut optimizer = optimizer.clone();
+    caught(|| optimizer.step(0.0, module.clone(), zeros.gradients))?;
+    Ok(optimizer)
+}
+
+struct Zeros<'a> {
+    ids: &'a [ParameterId],
     gradients: GradientsParams,
 }
 
-impl Visit for Lacking {
+impl Visit for Zeros<'_> {
     fn parameter<const D: usize>(&mut self, _place: &Place, parameter: &Param<Tensor<D>>) {
         if self.ids.contains(&parameter.id.val()) {
             let weight = parameter.val().inner();
             self.gradients.register(parameter.id, weight.zeros_like());
         }
-    }
-}
-
-impl Lacking {
-    fn of(parameters: &Parameters, states: &States) -> Self {
-        let learning = parameters
-            .0
-            .iter()
-            .filter(|(_, parameter)| parameter.learns);
-        let lacking = learning.filter(|(id, _)| !states.0.contains_key(id));
-        Self {
-            ids: lacking.map(|(id, _)| *id).collect(),
-            ..Self::default()
-        }
-    }
-
-    /// The first of which the optimizer would have a state: SGD without momentum has none.
-    fn with_a_state<M: Module>(
-        mut self,
-        optimizer: &ModuleOptimizer,
-        module: &M,
-    ) -> Result<Option<ParameterId>, LoadError> {
-        if self.ids.is_empty() {
-            return Ok(None);
-        }
-        walk(module, &mut self);
-        let mut optimizer = optimizer.clone();
-        caught(|| optimizer.step(0.0, module.clone(), self.gradients))?;
-        let states = States::read(optimizer.into_bytes()?)?;
-        Ok(self.ids.into_iter().find(|id| states.0.contains_key(id)))
     }
 }
 
@@ -244,7 +232,6 @@ struct Parameters(BTreeMap<ParameterId, Described>);
 struct Described {
     path: String,
     shape: Shape,
-    dtype: DType,
     /// Whether it requires gradients. One that was frozen in mid-training has a state too.
     learns: bool,
 }
@@ -254,7 +241,6 @@ impl Visit for Parameters {
         let described = || Described {
             path: place.path(),
             shape: parameter.shape(),
-            dtype: parameter.val().dtype(),
             learns: parameter.val().is_require_grad(),
         };
         self.0.entry(parameter.id.val()).or_insert_with(described);
@@ -262,6 +248,13 @@ impl Visit for Parameters {
 }
 
 impl Parameters {
+    /// Those that learn, and of which there is no state.
+    fn lacking(&self, states: &States) -> Vec<ParameterId> {
+        let learning = self.0.iter().filter(|(_, parameter)| parameter.learns);
+        let lacking = learning.filter(|(id, _)| !states.0.contains_key(id));
+        lacking.map(|(id, _)| *id).collect()
+    }
+
     fn check(&self, states: &States) -> Result<(), LoadError> {
         for (id, state) in &states.0 {
             let Some(Described { shape, .. }) = self.0.get(id) else {
