@@ -81,8 +81,8 @@
 //! In one pass a step reads the weight, its gradient and the moments once and writes the new weight
 //! into the gradient's memory: where that is contiguous, no buffer of its size is allocated. A tensor
 //! that someone else still holds is copied first, never changed. On a GPU the kernel is queued like
-//! Burn's own operations, and nothing waits
-//! for the device. Every form gives the same results, up to rounding.
+//! Burn's own operations, and nothing waits for the device. Every form gives the same results, up to
+//! rounding.
 //!
 //! No feature is on by default: Cargo unifies features, and a backend that is turned on may become
 //! Burn's default device in the whole program. Enable those that are enabled in `burn`. A step that takes the

@@ -1,7 +1,7 @@
 //! The step in one pass over slices, with SIMD and threads; it knows nothing of Burn's backends.
 //!
 //! The loop is scalar code that [`macerator`] compiles for each instruction set, picking the best
-//! one at run time; the compiler turns it into vector instructions. AnyDecay element is computed on
+//! one at run time; the compiler turns it into vector instructions. Every element is computed on
 //! its own, so neither the vectors' width nor the split over threads shows in the result.
 
 use burn::tensor::{DType, bf16};

@@ -21,13 +21,12 @@
 
 mod adam;
 mod codes;
-mod weight_state;
-
 mod master;
 mod moments;
 mod portable;
 mod rounding;
 mod sgd;
+mod weight_state;
 
 #[cfg(feature = "_one-pass")]
 mod cpu;
