@@ -25,6 +25,9 @@ use crate::record::ParameterId;
 ///
 /// What it cannot see is a number that became another finite number: Burn's format has no checksum.
 ///
+/// It takes a step of 0 with gradients of 0 on a copy of each parameter, and holds several copies of the record
+/// meanwhile.
+///
 /// An optimizer refuses a state by a panic, since Burn gives it no other way, and this function catches it:
 /// the panic's message is printed nevertheless, and a program that is compiled with `panic = "abort"` ends.
 ///
@@ -99,6 +102,13 @@ pub fn try_load_record<M: Module>(
                     format!("{leaf} is in {recorded:?}, and this optimizer reads it in {read:?}");
                 return Err(parameters.error(*id, what));
             }
+        }
+    }
+    let ids: Vec<ParameterId> = recorded.0.into_keys().collect();
+    if trial_step(&loaded, module, &ids).is_err() {
+        for id in ids {
+            trial_step(&loaded, module, &[id])
+                .map_err(|error| parameters.error(id, error.to_string()))?;
         }
     }
     Ok(loaded)
@@ -182,12 +192,13 @@ impl Visit for Zeros<'_> {
 }
 
 /// What Burn's optimizers and ours record averages and sums of squares as.
-const SQUARES: [&str; 6] = [
+const SQUARES: [&str; 7] = [
     "moment_2",
     "max_moment_2",
     "exp_avg_sq",
     "square_avg",
     "second_moment",
+    "column_second_moment",
     "sum",
 ];
 
@@ -279,9 +290,11 @@ impl Parameters {
                 let bytes = data.as_bytes().to_vec();
                 let numbers = TensorData::from_bytes_vec(bytes, found.clone(), data.dtype());
                 // A square may have overflowed.
-                let right = |number: &f64| match SQUARES.contains(&name) {
-                    true => *number >= 0.0,
-                    false => number.is_finite(),
+                let right = |number: &f64| match name {
+                    name if SQUARES.contains(&name) => *number >= 0.0,
+                    // RMSProp's variance, a difference of squares.
+                    "avg" => !number.is_nan(),
+                    _ => number.is_finite(),
                 };
                 let wrong = |number: &f64| !right(number);
                 if let Some(number) = numbers.iter::<f64>().find(wrong) {

@@ -3,7 +3,10 @@
 use burn::module::{Module, Param, ParamGroup};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, LionConfig, ModuleOptimizer, MuonConfig, OptimizerRecord};
+use burn::optim::{
+    AdaGradConfig, AdafactorConfig, AdanConfig, GradientsParams, LambConfig, LionConfig,
+    ModuleOptimizer, MuonConfig, OptimizerRecord, RmsPropConfig,
+};
 use burn::tensor::{Bytes, DType, Device, Tensor};
 use burn_decay::{
     AdamL2Config, AdamWConfig, DecayTarget, DecayedConfig, LoadError, MomentPrecision, SgdL2Config,
@@ -70,6 +73,11 @@ fn optimizers() -> Vec<(&'static str, ModuleOptimizer)> {
         ("Lion", lion.into()),
         ("Muon", MuonConfig::new().build().into()),
         ("Burn's AdamW", burn::optim::AdamWConfig::new().init()),
+        ("AdaGrad", AdaGradConfig::new().build().into()),
+        ("Adafactor", AdafactorConfig::new().build().into()),
+        ("Adan", AdanConfig::new().build().into()),
+        ("LAMB", LambConfig::new().build().into()),
+        ("RMSProp", RmsPropConfig::new().build().into()),
     ]
 }
 
@@ -101,10 +109,33 @@ fn a_whole_record_is_loaded_and_goes_on() {
     assert!(error.ends_with(": has no state"), "{error}");
 }
 
+/// A square overflows where its gradient does not, and ends the updates of its weight.
+#[test]
+fn a_square_that_overflowed_is_taken() {
+    for (name, optimizer) in optimizers() {
+        if !["AdamW", "AdaGrad", "RMSProp"].contains(&name) {
+            continue;
+        }
+        let mut trained = optimizer.clone();
+        let model = Model::new();
+        let mut gradients = GradientsParams::new();
+        for parameter in [&model.first, &model.second] {
+            gradients.register(parameter.id, numbers(1, &Device::flex()) * 1e25);
+        }
+        let model = trained.step(1e-2, model, gradients);
+        let loaded = try_load_record(optimizer, trained.to_record(), &model);
+        assert!(
+            loaded.is_ok(),
+            "{name}: {}",
+            loaded.err().expect("an error")
+        );
+    }
+}
+
 #[test]
 fn the_record_of_another_optimizer_is_refused() {
     // Those of one row read each other's.
-    let families: [&[&str]; 5] = [
+    let families: [&[&str]; 10] = [
         &[
             "AdamW",
             "AdamW in 8 bits, towards the start",
@@ -115,6 +146,11 @@ fn the_record_of_another_optimizer_is_refused() {
         &["Lion, decayed"],
         &["Lion"],
         &["Muon"],
+        &["AdaGrad"],
+        &["Adafactor"],
+        &["Adan"],
+        &["LAMB"],
+        &["RMSProp"],
     ];
     let family = |name| families.iter().position(|family| family.contains(&name));
     let (mut refused, mut loaded) = (0, 0);
