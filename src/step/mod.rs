@@ -129,7 +129,7 @@ impl<R> Coefficients<f64, R> {
         for (name, value) in scalars {
             assert!(
                 value.abs() <= largest.sqrt(),
-                "the learning rate is too large: the {name} is {value:e}, and overflows in {arithmetic:?}"
+                "the learning rate is too large: the {name} is {value:e}, whose square overflows in {arithmetic:?}"
             );
         }
     }
@@ -271,8 +271,8 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
     let Coefficients { decay, time, .. } = *coefficients;
     let coefficients = Coefficients {
         decay: Decay {
-            // What an f64 loses is too little to be worth any noise.
-            stochastic: decay.stochastic && common != DType::F64,
+            // What an f64 loses is too little to be worth any noise, and what others have is not known.
+            stochastic: decay.stochastic && is_narrow(common),
             ..decay
         },
         ..*coefficients
@@ -308,7 +308,7 @@ fn without_master<R: Rule<N>, const N: usize, const D: usize>(
         _ => portable::step,
     };
     let mut updated = form(parameter, gradient, start, moments, &coefficients);
-    if decay.stochastic && own != common && own != DType::F64 {
+    if decay.stochastic && own != common && is_narrow(own) {
         return portable::rounded(updated, Vec::new(), own, time);
     }
     cast(&mut updated, own);
@@ -327,6 +327,11 @@ fn prepared<'a, const N: usize, const D: usize>(
         moments::prepare(kept, Kind::of_index(which), time, parameter, precision);
     }
     moments
+}
+
+/// Whether its last bit is large enough for stochastic rounding.
+fn is_narrow(dtype: DType) -> bool {
+    dtype == DType::F32 || is_half(dtype)
 }
 
 pub(crate) fn is_half(dtype: DType) -> bool {

@@ -16,7 +16,7 @@ const COLUMNS: usize = 64;
 ///
 /// # Panics
 ///
-/// Panics where the view reaches out of the memory.
+/// Panics where the view reaches out of the memory, or a dimension has no stride.
 #[allow(
     unsafe_code,
     reason = "to set the copy to zero first, on one thread, took a fifth of its time"
@@ -27,6 +27,7 @@ pub(super) fn contiguous<E: Copy + Send + Sync>(
     strides: &[isize],
     offset: usize,
 ) -> Vec<E> {
+    assert_eq!(shape.len(), strides.len(), "each dimension has a stride");
     let count = shape.iter().product();
     let mut copy = Vec::with_capacity(count);
     fill(
@@ -36,7 +37,8 @@ pub(super) fn contiguous<E: Copy + Send + Sync>(
         strides,
         offset,
     );
-    // SAFETY: so many elements fit, and `fill` returns once it has written each of them.
+    // SAFETY: so many elements fit, and `fill` returns once it has written each of them, since every
+    // dimension has its stride.
     unsafe { copy.set_len(count) };
     copy
 }

@@ -4,7 +4,7 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{DType, Tensor};
 use burn_decay::{
-    AdamL2Config, AdamWConfig, DecayScaling, DecaySchedule, SgdL2Config, SgdWConfig,
+    AdamL2Config, AdamWConfig, ConfigError, DecayScaling, DecaySchedule, SgdL2Config, SgdWConfig,
     SimpleOptimizer,
 };
 
@@ -94,6 +94,97 @@ fn a_field_out_of_range_is_named_with_its_value() {
         error.to_string(),
         "grad_clipping must be greater than 0 and finite in f32, but is -1"
     );
+}
+
+#[test]
+fn every_option_refuses_what_is_out_of_its_range() {
+    fn end_of(schedule: DecaySchedule) -> Option<ConfigError> {
+        let config = AdamL2Config::new().with_decay_schedule(schedule);
+        config.try_build().err()
+    }
+    fn momentum(momentum: MomentumConfig) -> [Option<ConfigError>; 2] {
+        let momentum = Some(momentum);
+        [
+            SgdWConfig::new()
+                .with_momentum(momentum.clone())
+                .try_build()
+                .err(),
+            SgdL2Config::new().with_momentum(momentum).try_build().err(),
+        ]
+    }
+    fn clipped(clipping: GradientClippingConfig) -> Option<ConfigError> {
+        let config = SgdWConfig::new().with_grad_clipping(Some(clipping));
+        config.try_init().err()
+    }
+    let refused = |x: f64| {
+        let (adamw, sgdw) = (AdamWConfig::new, SgdWConfig::new);
+        let scaled = |scaling| adamw().with_decay_scaling(scaling).try_build().err();
+        let [momentum_w, momentum_l2] = momentum(MomentumConfig::new().with_momentum(x));
+        let [dampening_w, dampening_l2] = momentum(MomentumConfig::new().with_dampening(x));
+        [
+            ("beta_1", adamw().with_beta_1(x).try_build().err()),
+            ("beta_2", adamw().with_beta_2(x).try_build().err()),
+            ("momentum.momentum", momentum_w),
+            ("momentum.momentum", momentum_l2),
+            ("momentum.dampening", dampening_w),
+            ("momentum.dampening", dampening_l2),
+            ("epsilon", adamw().with_epsilon(x).try_build().err()),
+            (
+                "decay_scaling.max_lr",
+                scaled(DecayScaling::Schedule { max_lr: x }),
+            ),
+            (
+                "decay_scaling.max_lr",
+                scaled(DecayScaling::Corrected { max_lr: x }),
+            ),
+            (
+                "grad_clipping",
+                clipped(GradientClippingConfig::Value(x as f32)),
+            ),
+            (
+                "grad_clipping",
+                clipped(GradientClippingConfig::Norm(x as f32)),
+            ),
+            (
+                "weight_decay",
+                adamw().with_weight_decay(x).try_build().err(),
+            ),
+            (
+                "weight_decay",
+                sgdw().with_weight_decay(x).try_build().err(),
+            ),
+            ("l1_decay", sgdw().with_l1_decay(x).try_build().err()),
+            (
+                "l2_penalty",
+                AdamL2Config::new().with_l2_penalty(x).try_build().err(),
+            ),
+            (
+                "l2_penalty",
+                SgdL2Config::new().with_l2_penalty(x).try_build().err(),
+            ),
+            (
+                "decay_schedule.end",
+                end_of(DecaySchedule::Linear { end: x, steps: 9 }),
+            ),
+            (
+                "decay_schedule.end",
+                end_of(DecaySchedule::Cosine { end: x, steps: 9 }),
+            ),
+        ]
+    };
+    for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, f64::MAX] {
+        for (field, error) in refused(x) {
+            let error = error.unwrap_or_else(|| panic!("{field} takes {x}"));
+            assert_eq!(error.field(), field, "{x}");
+        }
+    }
+    // Decay rates begin with 0 and are below 1, what is divided by is above 0, the rest may be 0.
+    let fields = |x| {
+        let refused = refused(x).into_iter().filter(|(_, error)| error.is_some());
+        refused.map(|(field, _)| field).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(1.0), refused(1.0).map(|(field, _)| field)[..6]);
+    assert_eq!(fields(0.0), refused(0.0).map(|(field, _)| field)[6..11]);
 }
 
 /// Of the error inputs of PyTorch's own tests (its `OptimizerInfo`) those that can be written down here.

@@ -20,6 +20,10 @@ pub const PRECISIONS: [MomentPrecision; 3] = [
 ];
 const QUANTIZED: [MomentPrecision; 2] = [MomentPrecision::Bf16, MomentPrecision::Bits8];
 
+fn is_half(dtype: DType) -> bool {
+    [DType::F16, DType::BF16].contains(&dtype)
+}
+
 /// Enough for 8 bits, and not a whole number of blocks.
 const COUNT: usize = 4100;
 
@@ -285,7 +289,9 @@ fn the_same_numbers_have_the_same_codes() {
     for [own, portable] in pairs() {
         for precision in QUANTIZED {
             let optimizer = Optimizer::AdamW(adam.clone().with_moment_precision(precision).build());
-            for (count, steps) in [(4096, 1), (4127, 2), (70_001, 3)] {
+            let dtypes = own.dtypes.iter().filter(|dtype| !is_half(**dtype));
+            let cases = [(4096, 1), (4127, 2), (70_001, 3)];
+            for (&dtype, (count, steps)) in dtypes.flat_map(|it| cases.map(|case| (it, case))) {
                 // Of all sizes that a block has codes for, and zeros.
                 let normal = normal(17, steps, count).into_iter().enumerate();
                 let numbers: Vec<f32> = normal
@@ -295,7 +301,7 @@ fn the_same_numbers_have_the_same_codes() {
                     })
                     .collect();
                 let [own, portable] = [&own, &portable].map(|form| {
-                    let of = |numbers: &[f32]| tensor(numbers, [count], &form.device);
+                    let of = |numbers: &[f32]| tensor(numbers, [count], &form.device).cast(dtype);
                     let mut run = Run::new(optimizer.clone(), 1e-3, of(&numbers));
                     // 0 stays 0, and the step counts.
                     (1..steps).for_each(|_| run.step(of(&vec![0.0; count])));
@@ -310,7 +316,7 @@ fn the_same_numbers_have_the_same_codes() {
                 for ((name, own), (_, portable)) in own.iter().zip(&portable) {
                     let pairs = own.as_bytes().iter().zip(portable.as_bytes());
                     let apart = pairs.filter(|(own, portable)| own != portable).count();
-                    assert_eq!(apart, 0, "{name}, {precision:?}, {count}");
+                    assert_eq!(apart, 0, "{name}, {dtype:?}, {precision:?}, {count}");
                 }
             }
         }
@@ -482,12 +488,17 @@ fn a_state_takes_as_many_bytes_as_the_documentation_says() {
 #[test]
 fn small_tensors_keep_their_moments_whole_in_8_bits() {
     for form in forms() {
-        for (count, coded) in [(4095, false), (4096, true)] {
-            let of = |step| tensor(&normal(10, step, count), [count], &form.device);
+        let cases = [(4095, false), (4096, true)];
+        for (&dtype, (count, coded)) in form
+            .dtypes
+            .iter()
+            .flat_map(|it| cases.map(|case| (it, case)))
+        {
+            let of = |step| tensor(&normal(10, step, count), [count], &form.device).cast(dtype);
             let mut run = Run::new(adamw(MomentPrecision::Bits8), 1e-3, of(0));
             run.step(of(1));
             let found = names(&run).iter().any(|name| name.ends_with("_codes"));
-            assert_eq!(found, coded, "{count}");
+            assert_eq!(found, coded, "{dtype:?}, {count}");
         }
     }
 }
@@ -496,11 +507,10 @@ fn small_tensors_keep_their_moments_whole_in_8_bits() {
 #[test]
 fn master_weights_and_small_moments_go_together() {
     for form in forms() {
-        let has = |dtype: &&DType| [DType::F16, DType::BF16].contains(dtype);
         for (&dtype, precision) in form
             .dtypes
             .iter()
-            .filter(has)
+            .filter(|dtype| is_half(**dtype))
             .flat_map(|dtype| QUANTIZED.map(|precision| (dtype, precision)))
         {
             for optimizer in optimizers(precision) {
