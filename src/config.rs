@@ -219,10 +219,10 @@ macro_rules! optimizer {
             ///
             /// # Panics
             ///
-            /// Panics where the learning rate is negative, not finite, or so large that the step
-            /// overflows in the precision that it is computed in, where the gradient's shape or the
-            /// state's is not the parameter's, and where the device does not have the precision of the
-            /// parameter or the gradient.
+            /// Panics where the learning rate is negative, not finite, or so large that the size of the
+            /// step or its decay has a square that overflows in the precision that it is computed in,
+            /// where the gradient's shape or the state's is not the parameter's, and where the device
+            /// does not have the precision of the parameter or the gradient.
             fn step<const D: usize>(
                 &self,
                 lr: burn::optim::LearningRate,

@@ -81,12 +81,16 @@ impl DecayedConfig {
     /// of parameters. Gradient clipping is the group's own there.
     ///
     /// It takes four steps of the inner optimizer on four numbers, on a CPU's device where one is
-    /// compiled in and else on the default one, to see that its update does not depend on the weight. (A
-    /// decay of its own that a schedule begins with 0 is not seen so soon.)
+    /// compiled in and else on the default one, to see that its update does not depend on the weight. (What
+    /// it does not see is a decay of its own below 1e-5 a step, or one that a schedule begins with 0.)
     ///
     /// # Errors
     ///
     /// Names the first field that is out of its range: `inner` where its update depends on the weight.
+    ///
+    /// # Panics
+    ///
+    /// Panics where the inner optimizer does in these steps, because it takes no matrices or no f32, say.
     pub fn try_build<O: Optimizer>(&self, inner: O) -> Result<Decayed<O>, ConfigError> {
         let decayed = self.try_build_without_trial(inner)?;
         check_independence(&decayed.inner)?;

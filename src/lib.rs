@@ -74,13 +74,14 @@
 //! | --- | --- | --- |
 //! | `flex` | `burn-flex` | one pass: f32, f64, f16, bf16 |
 //! | `ndarray` | `burn-ndarray` | one pass: f32, f64 |
-//! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` | CubeCL's | one kernel: whichever of f32, f64, f16 and bf16 the device has |
+//! | `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda`, `rocm`, `cpu` (the last three never built so far) | CubeCL's | one kernel: whichever of f32, f64, f16 and bf16 the device has |
 //! | `remote` | devices of a server | one message to a [`remote`] server, and its form |
 //! | – | any other | portable: Burn's tensor operations |
 //!
 //! In one pass a step reads the weight, its gradient and the moments once and writes the new weight
-//! into the gradient's memory: where that is contiguous, no buffer of its size is allocated. A tensor
-//! that someone else still holds is copied first, never changed. On a GPU the kernel is queued like
+//! into the gradient's memory. After the first step it allocates no buffer of a parameter's size, where
+//! the gradient is contiguous, in the parameter's precision, and held by nobody else. A tensor that
+//! someone else still holds is copied first, never changed. On a GPU the kernel is queued like
 //! Burn's own operations, and nothing waits for the device. Every form gives the same results, up to
 //! rounding.
 //!

@@ -13,7 +13,7 @@ use burn::serde::{Deserialize, Serialize};
 /// The last two round stochastically: up or down, each with the probability that makes the mean
 /// right. To the nearest, the second moment would stop where a step moves it by less than half of
 /// its last bit, with β₂ = 0.999 nearly everywhere. What is random is a function of the step's
-/// number and of the element's place, so that neither threads nor a resumed run show.
+/// number and of the element's place: the number of threads does not change it, nor does a resumed run.
 ///
 /// See [the guide](crate::guide::small_moments) for the codes, their errors and what they cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -178,8 +178,8 @@ macro_rules! config {
             /// What the weights decay towards: 0, or where training began.
             with_decay_target => decay_target: DecayTarget = DecayTarget::Zero,
             /// Whether the optimizer keeps what rounding takes from a parameter in f16 or bf16, so
-            /// that training goes on as in f32: 2 bytes a parameter in bf16, 4 in f16. Nothing
-            /// changes for parameters in f32 and f64.
+            /// that training goes on as in f32: in 4 bytes a parameter, or 2 in bf16 on Flex and in
+            /// records. Nothing changes for parameters in f32 and f64.
             with_master_weights => master_weights: bool = true,
             /// Clipping of each parameter's gradient, before anything else is done with it.
             #[serde(alias = "gradient_clipping")]

@@ -43,7 +43,7 @@ use burn::tensor::Device;
 
 use crate::step::remote as steps;
 
-/// Burn's server for these devices, which takes the steps of this crate's optimizers as one operation
+/// Makes Burn's server for these devices, one which takes the steps of this crate's optimizers as one operation
 /// each, if the feature of their backend is on (`flex`, `ndarray`, `wgpu`, …); else it warns through `log`, and
 /// is Burn's alone. (The devices are all of one backend, as Burn's `RemoteServer` says when it starts to serve.)
 #[must_use = "a server does nothing until it serves"]

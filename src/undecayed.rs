@@ -46,7 +46,7 @@ impl Undecayed {
         self
     }
 
-    /// Those of `module`, by their paths, so that the group holds for the module after its record
+    /// The group of the undecayed parameters of `module`, by their paths, so that it holds for the module after its record
     /// is loaded too.
     pub fn group<M: Module>(&self, module: &M) -> ParamGroup {
         let mut paths = Paths {

@@ -134,7 +134,7 @@ impl Timescale {
         Self::from_steps(epochs.steps())
     }
 
-    /// That of a decay which takes the share δ of a weight in each step, as
+    /// The timescale of a decay which takes the share δ of a weight in each step, as
     /// [`DecayScaling::coefficient`](crate::DecayScaling::coefficient) gives it: `τ = 1/δ`.
     ///
     /// # Panics

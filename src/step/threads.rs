@@ -23,7 +23,7 @@ const NAP: Duration = Duration::from_micros(50);
 /// How many helpers are woken by the caller, and by each helper that wakes.
 const WOKEN_BY_EACH: usize = 2;
 
-/// How many threads a step may have, of at most so many.
+/// How many threads a step takes, if it has work for `most`.
 pub(super) fn threads(most: usize) -> usize {
     let crew = CREW.as_ref();
     let threads = most.min(crew.map_or(1, |crew| crew.helpers.len() + 1));
