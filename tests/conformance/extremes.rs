@@ -1,7 +1,6 @@
 //! Numbers at the ends of what a precision holds.
 
-use burn::backend::{Backend, DTypeUsage, Dispatch};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::DType;
 use burn_decay::{AdamL2Config, AdamWConfig, DecayScaling, SgdWConfig, SimpleOptimizer};
 
 use crate::config::panic_message;
@@ -146,6 +145,9 @@ fn a_gradient_in_a_narrower_precision_is_widened() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn a_precision_that_the_device_lacks_is_refused_by_name() {
+    use burn::backend::{Backend, DTypeUsage, Dispatch};
+    use burn::tensor::Tensor;
+
     for form in forms().iter().filter(|form| form.name == "wgpu") {
         let device = form.device.as_dispatch();
         let stored = |dtype| Dispatch::dtype_usage(device, dtype).contains(DTypeUsage::Storage);
