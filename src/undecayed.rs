@@ -46,8 +46,8 @@ impl Undecayed {
         self
     }
 
-    /// The group of the undecayed parameters of `module`, by their paths, so that it holds for the module after its record
-    /// is loaded too.
+    /// The group of the undecayed parameters of `module`, by their paths, so that it holds for the
+    /// module after its record is loaded too.
     pub fn group<M: Module>(&self, module: &M) -> ParamGroup {
         let mut paths = Paths {
             undecayed: self,
