@@ -87,31 +87,33 @@ pub fn try_load_record<M: Module>(
     let loaded = caught(|| optimizer.load_record(record))?;
     let taken = States::read(loaded.into_bytes()?)?;
     for (id, state) in &recorded.0 {
-        for (leaf, data) in state {
-            let taken = taken.0.get(id).and_then(|taken| taken.get(leaf));
-            let Some(taken) = taken else {
-                return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
-            };
-            let (Some(data), Some(taken)) = (data, taken) else {
-                continue;
-            };
-            // Some optimizers take what is in another precision than the parameter, and some do not.
-            let [recorded, read] = [data, taken].map(TensorData::dtype);
-            if read != recorded && trial_step(&loaded, module, &[*id]).is_err() {
-                let what =
-                    format!("{leaf} is in {recorded:?}, and this optimizer reads it in {read:?}");
-                return Err(parameters.error(*id, what));
+        let taken = taken.0.get(id);
+        let lost = |leaf: &&String| taken.is_none_or(|taken| !taken.contains_key(*leaf));
+        if let Some(leaf) = state.keys().find(lost) {
+            return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
+        }
+    }
+    let ids: Vec<ParameterId> = recorded.0.keys().copied().collect();
+    if trial_step(&loaded, module, &ids).is_err() {
+        for id in ids {
+            if let Err(error) = trial_step(&loaded, module, &[id]) {
+                // Some optimizers do not take what is in another precision than the default one.
+                let taken = taken.0.get(&id);
+                let what = taken.and_then(|taken| in_another_precision(&recorded.0[&id], taken));
+                return Err(parameters.error(id, what.unwrap_or_else(|| error.to_string())));
             }
         }
     }
-    let ids: Vec<ParameterId> = recorded.0.into_keys().collect();
-    if trial_step(&loaded, module, &ids).is_err() {
-        for id in ids {
-            trial_step(&loaded, module, &[id])
-                .map_err(|error| parameters.error(id, error.to_string()))?;
-        }
-    }
     Ok(loaded)
+}
+
+/// Which number of a state was recorded in a precision that the optimizer does not read it in.
+fn in_another_precision(recorded: &State, taken: &State) -> Option<String> {
+    recorded.iter().find_map(|(leaf, data)| {
+        let [recorded, read] = [data.as_ref()?, taken.get(leaf)?.as_ref()?].map(TensorData::dtype);
+        (read != recorded)
+            .then(|| format!("{leaf} is in {recorded:?}, and this optimizer reads it in {read:?}"))
+    })
 }
 
 /// What `work` returns, or what it panics with as an error.
@@ -202,8 +204,11 @@ const SQUARES: [&str; 7] = [
     "sum",
 ];
 
-/// What is recorded of each parameter: scalars, and tensors.
-struct States(BTreeMap<ParameterId, BTreeMap<String, Option<TensorData>>>);
+/// What is recorded of a parameter by name: tensors, and scalars, which have no data here.
+type State = BTreeMap<String, Option<TensorData>>;
+
+/// What is recorded of each parameter.
+struct States(BTreeMap<ParameterId, State>);
 
 impl States {
     fn read(bytes: Bytes) -> Result<Self, LoadError> {
