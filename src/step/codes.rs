@@ -239,16 +239,22 @@ mod slices {
                 Self::Bf16(halves) => {
                     Self::Bf16(halves.each_mut().map(|halves| first_mut(halves, length)))
                 }
-                Self::Bits8(blocks) => {
-                    Self::Bits8(blocks.each_mut().map(|blocks| blocks.take(length)))
-                }
+                Self::Bits8(blocks) => Self::Bits8(Blocks::take_each(blocks, length)),
             }
         }
     }
 
     impl<'a> Blocks<'a> {
         #[inline(always)]
-        pub(in crate::step) fn take(&mut self, length: usize) -> Blocks<'a> {
+        pub(in crate::step) fn take_each<const N: usize>(
+            blocks: &mut [Blocks<'a>; N],
+            length: usize,
+        ) -> [Blocks<'a>; N] {
+            blocks.each_mut().map(|blocks| blocks.take(length))
+        }
+
+        #[inline(always)]
+        fn take(&mut self, length: usize) -> Blocks<'a> {
             Blocks {
                 kind: self.kind,
                 codes: first_mut(&mut self.codes, length),
@@ -364,8 +370,10 @@ impl<const SIGNED: bool> Code<SIGNED> {
         // Adding it, an integer of either sign is in the last bits.
         const INTEGERS: f32 = 1.5 * (1 << MANTISSA) as f32;
         let base = i32::from(scale) << MANTISSA;
-        let [least, most] = [Self::LEAST_BITS, Self::LAST_BITS].map(|bits| bits + base);
-        let bits = (number.abs().to_bits() as i32).max(least).min(most);
+        let bits = number.abs().to_bits() as i32;
+        let bits = bits
+            .max(Self::LEAST_BITS + base)
+            .min(Self::LAST_BITS + base);
         let place = f32::from_bits((((bits - base) >> Self::SHIFT) + Self::first_place()) as u32);
         // From 1 to 2, in steps of which every place has the bits.
         let random = f32::from_bits(random >> 9 & 0x7f_fe00 | 0x3f80_0100);

@@ -340,7 +340,11 @@ impl<T: Arithmetic, const N: usize> Moments<T, N> for [&mut [T]; N] {
 impl<T: Arithmetic, const N: usize> OneByOne<T, N> for [&mut [T]; N] {
     #[inline(always)]
     fn get(&self, i: usize) -> [T; N] {
-        self.each_ref().map(|moment| moment[i])
+        let mut moments = [T::zero(); N];
+        for (moment, slice) in moments.iter_mut().zip(self) {
+            *moment = slice[i];
+        }
+        moments
     }
 
     #[inline(always)]
@@ -405,9 +409,11 @@ struct Halves<'a, const N: usize> {
 impl<T: Arithmetic, const N: usize> OneByOne<T, N> for Halves<'_, N> {
     #[inline(always)]
     fn get(&self, i: usize) -> [T; N] {
-        self.halves
-            .each_ref()
-            .map(|halves| widened(halves[i]).into())
+        let mut moments = [T::zero(); N];
+        for (moment, halves) in moments.iter_mut().zip(&self.halves) {
+            *moment = widened(halves[i]).into();
+        }
+        moments
     }
 
     #[inline(always)]
@@ -416,6 +422,18 @@ impl<T: Arithmetic, const N: usize> OneByOne<T, N> for Halves<'_, N> {
             halves[i] = narrowed(next.to_f32(), self.rounding.at(i));
         }
     }
+}
+
+/// A number of blocks: few windows, since of each the last numbers are stepped one by one.
+const WINDOW: usize = 1024;
+
+// Not in the loop: there its closure would be compiled for all weights, rules and ways.
+#[inline(always)]
+fn first_numbers<T, const N: usize>(
+    windows: &mut [[T; WINDOW]; N],
+    length: usize,
+) -> [&mut [T]; N] {
+    windows.each_mut().map(|window| &mut window[..length])
 }
 
 /// Blocks of codes are decoded into a window, which stays in the innermost cache, and encoded there.
@@ -431,19 +449,17 @@ fn through_a_window<W, D, R, const N: usize, const FUSED: bool>(
     D: Ways<W::Number>,
     R: Rule<W::Arithmetic, N>,
 {
-    /// A number of blocks: few windows, since of each the last numbers are stepped one by one.
-    const WINDOW: usize = 1024;
     let mut windows = [[W::Arithmetic::zero(); WINDOW]; N];
     while weights.length() > 0 {
         let length = WINDOW.min(weights.length());
-        let mut numbers = windows.each_mut().map(|window| &mut window[..length]);
-        let here = blocks.each_mut().map(|blocks| blocks.take(length));
+        let here = Blocks::take_each(&mut blocks, length);
+        let mut numbers = first_numbers(&mut windows, length);
         for (blocks, numbers) in here.iter().zip(&mut numbers) {
             blocks.decode(numbers);
         }
-        let lent = numbers.each_mut().map(|numbers| &mut **numbers);
         let (weights, ways) = (weights.take(length), ways.take(length));
-        each::<W, D, _, R, N, FUSED>(weights, ways, lent, coefficients);
+        each::<W, D, _, R, N, FUSED>(weights, ways, numbers, coefficients);
+        let numbers = first_numbers(&mut windows, length);
         for (blocks, numbers) in here.into_iter().zip(numbers) {
             blocks.encode(numbers, rounding);
         }

@@ -4,31 +4,10 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
+use super::cpu::{self, QuantizedSlices};
 use super::moments::{code_slices, put, take};
 use super::weights::{Bf16WithLower, F16WithMaster, Plain};
-use super::{Coefficients, Master, MomentSlot, Rule, cpu, strided};
-
-/// A step on these weights, made of the gradient's memory. It leaves the new parameter there: nobody
-/// needs the gradient any more.
-macro_rules! step_on {
-    (|$gradient:ident| $weights:expr, $start:expr, $moments:expr, $coefficients:expr) => {{
-        let mut updated = contiguous($gradient);
-        let mut moments = $moments;
-        let start = $start.map(|start| contiguous(start.clone()));
-        let start = start.as_ref().map(FlexTensor::storage);
-        // Memory that someone else still holds is copied here, and only then written to.
-        let $gradient = updated.storage_mut();
-        if let Some(slices) = code_slices(&mut moments) {
-            cpu::step($weights, start, slices, $coefficients);
-        } else {
-            let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
-            let slices = next.each_mut().map(FlexTensor::storage_mut);
-            cpu::step($weights, start, slices, $coefficients);
-            put(moments, next, Tensor::from_primitive::<Flex>);
-        }
-        Tensor::from_primitive::<Flex>(updated)
-    }};
-}
+use super::{Coefficients, Master, MomentSlot, Rule, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     parameter: Tensor<D>,
@@ -38,27 +17,8 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
     let parameter = contiguous(parameter);
-    macro_rules! plain {
-        ($element:ty) => {{
-            let parameter = parameter.storage::<$element>();
-            step_on!(
-                |gradient| Plain {
-                    parameter,
-                    gradient
-                },
-                start,
-                moments,
-                coefficients
-            )
-        }};
-    }
-    match parameter.dtype() {
-        DType::F32 => plain!(f32),
-        DType::F64 => plain!(f64),
-        DType::F16 => plain!(f16),
-        DType::BF16 => plain!(bf16),
-        other => unreachable!("{other:?} takes the portable form"),
-    }
+    let parameter = Parameter::Plain(&parameter);
+    in_place(parameter, gradient, start, moments, coefficients)
 }
 
 /// The step of a parameter in half precision that has master weights.
@@ -74,31 +34,100 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
     if parameter.dtype() == DType::BF16 {
         let mut lower = Master::lower_of(master, &parameter, same);
         let parameter = contiguous(parameter);
-        let updated = step_on!(
-            |gradient| Bf16WithLower {
-                parameter: parameter.storage(),
-                lower: &mut lower,
-                gradient
-            },
-            start,
-            moments,
-            coefficients
-        );
+        let parameter = Parameter::Bf16WithLower(&parameter, &mut lower);
+        let updated = in_place(parameter, gradient, start, moments, coefficients);
         let master = Master::lower(lower, &updated);
         (updated, master)
     } else {
         let mut whole = contiguous(Master::whole_of(master, &parameter, same));
-        let updated = step_on!(
-            |gradient| F16WithMaster {
-                master: whole.storage_mut(),
-                gradient
-            },
-            start,
-            moments,
-            coefficients
-        );
+        let parameter = Parameter::F16WithMaster(&mut whole);
+        let updated = in_place(parameter, gradient, start, moments, coefficients);
         let master = Master::whole(Tensor::from_primitive::<Flex>(whole), &updated);
         (updated, master)
+    }
+}
+
+enum Parameter<'a> {
+    Plain(&'a FlexTensor),
+    Bf16WithLower(&'a FlexTensor, &'a mut [i16]),
+    F16WithMaster(&'a mut FlexTensor),
+}
+
+enum Moments<'a, const N: usize> {
+    Whole(&'a mut [FlexTensor; N]),
+    Codes(QuantizedSlices<'a, N>),
+}
+
+/// Leaves the new parameter in the gradient's memory: nobody needs the gradient any more.
+#[inline(always)] // A tensor is long to move.
+fn in_place<R: Rule<N>, const N: usize, const D: usize>(
+    parameter: Parameter,
+    gradient: Tensor<D>,
+    start: Option<&Tensor<D>>,
+    mut moments: [MomentSlot<D>; N],
+    coefficients: &Coefficients<f64, R>,
+) -> Tensor<D> {
+    let mut updated = contiguous(gradient);
+    let start = start.map(|start| contiguous(start.clone()));
+    let start = start.as_ref();
+    if let Some(slices) = code_slices(&mut moments) {
+        let moments = Moments::Codes(slices);
+        one_pass(parameter, &mut updated, start, moments, coefficients);
+    } else {
+        let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
+        let whole = Moments::Whole(&mut next);
+        one_pass(parameter, &mut updated, start, whole, coefficients);
+        put(moments, next, Tensor::from_primitive::<Flex>);
+    }
+    Tensor::from_primitive::<Flex>(updated)
+}
+
+/// Without the rank, for each of which it would be compiled once more.
+fn one_pass<R: Rule<N>, const N: usize>(
+    parameter: Parameter,
+    gradient: &mut FlexTensor,
+    start: Option<&FlexTensor>,
+    moments: Moments<N>,
+    coefficients: &Coefficients<f64, R>,
+) {
+    // Memory that someone else still holds is copied by `storage_mut`, and only then written to.
+    macro_rules! step {
+        ($weights:expr) => {{
+            let (weights, start) = ($weights, start.map(FlexTensor::storage));
+            match moments {
+                Moments::Whole(next) => {
+                    let slices = next.each_mut().map(FlexTensor::storage_mut);
+                    cpu::step(weights, start, slices, coefficients);
+                }
+                Moments::Codes(slices) => cpu::step(weights, start, slices, coefficients),
+            }
+        }};
+    }
+    macro_rules! plain {
+        ($element:ty, $parameter:expr) => {
+            step!(Plain {
+                parameter: $parameter.storage::<$element>(),
+                gradient: gradient.storage_mut(),
+            })
+        };
+    }
+    match parameter {
+        Parameter::Plain(parameter) => match parameter.dtype() {
+            DType::F32 => plain!(f32, parameter),
+            DType::F64 => plain!(f64, parameter),
+            DType::F16 => plain!(f16, parameter),
+            DType::BF16 => plain!(bf16, parameter),
+            other => unreachable!("{other:?} takes the portable form"),
+        },
+        Parameter::Bf16WithLower(parameter, lower) => step!(Bf16WithLower {
+            parameter: parameter.storage(),
+            lower,
+            gradient: gradient.storage_mut(),
+        }),
+        Parameter::F16WithMaster(master) => step!(F16WithMaster {
+            master: master.storage_mut(),
+            gradient: gradient.storage_mut(),
+        }),
     }
 }
 
