@@ -24,6 +24,11 @@ pub fn normal(seed: u64, step: u64, count: usize) -> Vec<f32> {
     (0..count as u64).map(number).collect()
 }
 
+/// A number that looks random, the same for the same pair.
+pub fn hash(one: u64, other: u64) -> u64 {
+    mix((one << 32) + other)
+}
+
 /// SplitMix64.
 fn mix(counter: u64) -> u64 {
     let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -162,6 +162,7 @@ pub struct Run<const D: usize> {
     pub lr: f64,
     pub parameter: Tensor<D>,
     pub state: Option<State<D>>,
+    steps: usize,
 }
 
 impl<const D: usize> Run<D> {
@@ -171,6 +172,7 @@ impl<const D: usize> Run<D> {
             lr,
             parameter,
             state: None,
+            steps: 0,
         }
     }
 
@@ -192,7 +194,19 @@ impl<const D: usize> Run<D> {
             Optimizer::SgdL2(sgd) => step!(sgd, Sgd, sgd),
             Optimizer::SgdW(sgd) => step!(sgd, Sgd, sgd),
         };
+
+        self.steps += 1;
+        let device = self.parameter.device();
+        if self.steps.is_multiple_of(256) && device.is_autodiff() {
+            forget_the_graph(&device);
+        }
     }
+}
+
+/// Until someone asks for gradients, Burn keeps a node for each operation of an autodiff device, and finds
+/// its way among them ever more slowly.
+fn forget_the_graph(device: &Device) {
+    let _ = Tensor::<1>::ones([1], device).require_grad().backward();
 }
 
 pub fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {

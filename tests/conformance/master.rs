@@ -13,7 +13,7 @@ use crate::data::{normal, normals};
 use crate::forms::{Form, Optimizer, Run, State, forms, pairs, tensor};
 use crate::records::{read, written};
 
-const COUNT: usize = 4096;
+const COUNT: usize = 1024;
 /// Of the first optimizer, plain AdamW, and of the others.
 const STEPS: [u64; 2] = [2000, 250];
 
@@ -128,8 +128,12 @@ fn a_run_in_half_precision_is_the_f32_run_rounded() {
             let mut pair = Pair::new(&optimizer, lr, dtype, &form.device);
             let [steps, fewer] = STEPS;
             let is_first = i % optimizers(decay).len() == 0;
-            pair.steps(0..if is_first { steps } else { fewer });
-            assert_eq!(pair.apart(), 0, "{} {dtype:?} {lr} {decay}", form.name);
+            let steps = if is_first { steps } else { fewer };
+            // A tie comes once in 65,536 roundings.
+            for start in (0..steps).step_by(50) {
+                pair.steps(start..start + 50);
+                assert_eq!(pair.apart(), 0, "{} {dtype:?} {lr} {decay}", form.name);
+            }
         }
     }
 }
@@ -382,7 +386,7 @@ fn those_of_another_shape_are_refused_by_name() {
             pair.half.parameter = pair.half.parameter.clone().narrow(0, 0, COUNT / 2);
             let gradient = pair.half.parameter.clone();
             let message = panic_message(|| pair.half.step(gradient));
-            let expected = format!("the state of parameter 42: {field} has the shape [4096]");
+            let expected = format!("the state of parameter 42: {field} has the shape [{COUNT}]");
             assert!(message.starts_with(&expected), "{message}");
         }
     }

@@ -232,6 +232,12 @@ impl Reference {
         self.time += 1;
         let time = self.time;
         let Setting { lr, ref rule, .. } = self.setting;
+        let (penalty, decay) = (self.setting.penalty(time), self.setting.decay(time));
+        // Of the bias.
+        let [correction_1, correction_2] = match rule {
+            Rule::Adam(adam) => [adam.beta_1, adam.beta_2].map(|beta| 1.0 - beta.powi(time)),
+            Rule::Sgd(_) => [1.0; 2],
+        };
         for (i, gradient) in gradient.iter().enumerate() {
             let theta = self.parameter[i];
             let Ways {
@@ -241,7 +247,7 @@ impl Reference {
                 ..
             } = self.setting.ways;
             let target = if towards_start { self.start[i] } else { 0.0 };
-            let g = gradient + self.setting.penalty(time) * (theta - target);
+            let g = gradient + penalty * (theta - target);
 
             let update = match rule {
                 Rule::Adam(adam) => {
@@ -249,9 +255,9 @@ impl Reference {
                     *m = adam.beta_1 * *m + (1.0 - adam.beta_1) * g;
                     *v = adam.beta_2 * *v + (1.0 - adam.beta_2) * g * g;
                     *max_v = max_v.max(*v);
-                    let m_hat = *m / (1.0 - adam.beta_1.powi(time));
+                    let m_hat = *m / correction_1;
                     let v = if adam.amsgrad { *max_v } else { *v };
-                    let v_hat = v / (1.0 - adam.beta_2.powi(time));
+                    let v_hat = v / correction_2;
                     m_hat / (v_hat.sqrt() + adam.epsilon)
                 }
                 Rule::Sgd(Sgd { momentum: None }) => g,
@@ -272,11 +278,7 @@ impl Reference {
                 }
             };
             let spared = cautious && update * (theta - target) < 0.0;
-            let decay = if spared {
-                0.0
-            } else {
-                self.setting.decay(time)
-            };
+            let decay = if spared { 0.0 } else { decay };
             let moved = theta - decay * (theta - target) - lr * update;
             // The soft threshold.
             let distance = moved - target;

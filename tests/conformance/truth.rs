@@ -27,7 +27,7 @@ struct Case {
 
 #[test]
 fn adam_is_no_further_from_f64_than_pytorchs() {
-    // The one-pass forms come to 0.52, as README has it, and the portable one to 0.55.
+    // The one-pass forms come to 0.52, as the guide has it, and the portable one to 0.55.
     compare_with_pytorch(include_str!("../fixtures/adam.json"), 0.57);
 }
 
@@ -45,6 +45,7 @@ fn compare_with_pytorch(fixtures: &str, median_at_most: f64) {
     for case in &fixtures.cases {
         let count = case.shape.iter().product();
         let initial = noise(case.seed, 0, count);
+        let sizes: Vec<f64> = (0..count as i32).map(|i| 2f64.powi(-(4 + i % 8))).collect();
         let mut reference = Reference::new(&case.setting, initial.clone());
         let mut runs: Vec<Run<5>> = forms
             .iter()
@@ -58,8 +59,8 @@ fn compare_with_pytorch(fixtures: &str, median_at_most: f64) {
 
         for step in 1..=fixtures.steps {
             let mut gradient = noise(case.seed, step, count);
-            for (i, value) in gradient.iter_mut().enumerate() {
-                *value *= 2f64.powi(-(4 + i as i32 % 8));
+            for (value, size) in gradient.iter_mut().zip(&sizes) {
+                *value *= size;
             }
             reference.step(&gradient);
             for (run, form) in runs.iter_mut().zip(&forms) {
