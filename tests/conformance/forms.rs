@@ -196,9 +196,8 @@ impl<const D: usize> Run<D> {
         };
 
         self.steps += 1;
-        let device = self.parameter.device();
-        if self.steps.is_multiple_of(256) && device.is_autodiff() {
-            forget_the_graph(&device);
+        if self.steps.is_multiple_of(256) && self.parameter.device().is_autodiff() {
+            forget_the_graph(&self.parameter.device());
         }
     }
 }

@@ -233,7 +233,7 @@ impl Reference {
         let time = self.time;
         let Setting { lr, ref rule, .. } = self.setting;
         let (penalty, decay) = (self.setting.penalty(time), self.setting.decay(time));
-        // Of the bias.
+        // Of the moments' bias.
         let [correction_1, correction_2] = match rule {
             Rule::Adam(adam) => [adam.beta_1, adam.beta_2].map(|beta| 1.0 - beta.powi(time)),
             Rule::Sgd(_) => [1.0; 2],
