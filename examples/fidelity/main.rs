@@ -12,6 +12,7 @@ mod picture;
 
 use burn::optim::Optimizer;
 use burn::tensor::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 const STEPS: i32 = 2000;
 /// The learning rate: PyTorch's default. λ is the lr·λ that is asked for, over this.
@@ -34,9 +35,9 @@ fn delivered<O: Optimizer>(dtype: DType, count: usize, adamw: impl Fn(f64) -> O)
     let mut runs: Vec<_> = [0.0].into_iter().chain(asked()).map(run).collect();
     for step in 1..=STEPS {
         let gradient = noise(step);
-        for (adamw, weights, state) in &mut runs {
+        runs.par_iter_mut().for_each(|(adamw, weights, state)| {
             (*weights, *state) = adamw.step(LR, weights.clone(), gradient.clone(), state.take());
-        }
+        });
     }
     let wide = |weights: &Tensor<1>| weights.clone().cast(DType::F64);
     let along = |weights| -> f64 { (wide(weights) * wide(&initial)).sum().into_scalar() };

@@ -8,7 +8,10 @@ use crate::data::normals;
 use crate::forms::{Form, Optimizer, Run, forms, tensor, values};
 use crate::reference::{Adam, Coupling, Momentum, Rule, Setting, Sgd, Ways};
 
-const COUNT: usize = 8192;
+/// How many weights a mean is of. What rounding does to Burn's decay, and to ours where updates do not vary,
+/// hangs on the weight: it takes more of them.
+const COUNT: usize = 2048;
+const MORE: usize = 8192;
 const STEPS: u64 = 2000;
 
 /// Learning rate, λ, and what Burn's own AdamW delivers of it, as README has it.
@@ -60,8 +63,8 @@ fn fidelity(initial: &[f32], without: &[f64], with: &[f64], lr: f64, weight_deca
 #[test]
 fn the_decay_you_set_is_the_decay_you_get() {
     for (seed, (lr, weight_decay, expected)) in (1..).zip(SETTINGS) {
-        let numbers = normals(seed, STEPS, COUNT);
-        let initial = &numbers[0];
+        let numbers = normals(seed, STEPS, MORE);
+        let initial = &numbers[0][..COUNT];
         let decays = [0.0, weight_decay];
         for form in forms() {
             let parameter = || tensor(initial, [COUNT], &form.device);
@@ -69,7 +72,7 @@ fn the_decay_you_set_is_the_decay_you_get() {
             let mut adamw = decays.map(|decay| run(adamw(lr, decay)));
             let mut sgdw = decays.map(|decay| run(sgdw(lr, decay)));
             for gradient in &numbers[1..] {
-                let gradient = tensor(gradient, [COUNT], &form.device);
+                let gradient = tensor(&gradient[..COUNT], [COUNT], &form.device);
                 for run in adamw.iter_mut().chain(&mut sgdw) {
                     run.step(gradient.clone());
                 }
@@ -100,9 +103,9 @@ fn of_burns_own(numbers: &[Vec<f32>], lr: f64, weight_decay: f64) -> f64 {
     let [without, with] = [0.0, weight_decay].map(|decay| {
         let config = burn::optim::AdamWConfig::new().with_epsilon(1e-8);
         let adamw = config.with_weight_decay(decay as f32).build();
-        let (mut parameter, mut state) = (tensor(&numbers[0], [COUNT], &device), None);
+        let (mut parameter, mut state) = (tensor(&numbers[0], [MORE], &device), None);
         for gradient in &numbers[1..] {
-            let gradient = tensor(gradient, [COUNT], &device);
+            let gradient = tensor(gradient, [MORE], &device);
             (parameter, state) = adamw.step(lr, parameter, gradient, state);
         }
         values(&parameter)
@@ -391,11 +394,11 @@ fn rounding(stochastic: bool) -> &'static str {
 #[test]
 fn updates_that_do_not_vary_carry_a_decay_wrongly() {
     let device = Device::flex();
-    let numbers = normals(8, STEPS, COUNT);
+    let numbers = normals(8, STEPS, MORE);
     let initial = &numbers[0];
     let delivered = |setting: &dyn Fn(f64, f64) -> Setting, lr, weight_decay, unit, stochastic| {
         let [without, with] = [0.0, weight_decay].map(|decay| {
-            let parameter = tensor(initial, [COUNT], &device);
+            let parameter = tensor(initial, [MORE], &device);
             let mut setting = setting(lr, decay);
             setting.ways.stochastic_rounding = stochastic;
             let mut run = Run::new(setting.build(), lr, parameter);
@@ -406,7 +409,7 @@ fn updates_that_do_not_vary_carry_a_decay_wrongly() {
                         .iter_mut()
                         .for_each(|value| *value = value.signum());
                 }
-                run.step(tensor(&gradient, [COUNT], &device));
+                run.step(tensor(&gradient, [MORE], &device));
             }
             values(&run.parameter)
         });

@@ -196,7 +196,7 @@ impl<const D: usize> Run<D> {
         };
 
         self.steps += 1;
-        if self.steps.is_multiple_of(256) && self.parameter.device().is_autodiff() {
+        if self.steps.is_multiple_of(64) && self.parameter.device().is_autodiff() {
             forget_the_graph(&self.parameter.device());
         }
     }

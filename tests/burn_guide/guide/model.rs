@@ -1,10 +1,13 @@
+use super::data::MnistBatch;
 use burn::{
     nn::{
         Dropout, DropoutConfig, Linear, LinearConfig, Relu,
         conv::{Conv2d, Conv2dConfig},
+        loss::CrossEntropyLossConfig,
         pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig},
     },
     prelude::*,
+    train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep},
 };
 
 #[derive(Module, Debug)]
@@ -64,5 +67,40 @@ impl Model {
         let x = self.activation.forward(x);
 
         self.linear2.forward(x) // [batch_size, num_classes]
+    }
+}
+
+impl Model {
+    pub fn forward_classification(
+        &self,
+        images: Tensor<3>,
+        targets: Tensor<1, Int>,
+    ) -> ClassificationOutput {
+        let output = self.forward(images);
+        let loss = CrossEntropyLossConfig::new()
+            .init(&output.device())
+            .forward(output.clone(), targets.clone());
+
+        ClassificationOutput::new(loss, output, targets)
+    }
+}
+
+impl TrainStep for Model {
+    type Input = MnistBatch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: MnistBatch) -> TrainOutput<ClassificationOutput> {
+        let item = self.forward_classification(batch.images, batch.targets);
+
+        TrainOutput::new(self, item.loss.backward(), item)
+    }
+}
+
+impl InferenceStep for Model {
+    type Input = MnistBatch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: MnistBatch) -> ClassificationOutput {
+        self.forward_classification(batch.images, batch.targets)
     }
 }

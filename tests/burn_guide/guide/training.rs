@@ -1,56 +1,16 @@
 use std::path::PathBuf;
 
-use super::{
-    AdamConfig,
-    data::{MnistBatch, MnistBatcher},
-    model::{Model, ModelConfig},
-};
+use super::{AdamConfig, data::MnistBatcher, model::ModelConfig};
 use crate::mnist::MnistDataset;
 use burn::{
     data::dataloader::DataLoaderBuilder,
-    nn::loss::CrossEntropyLossConfig,
     prelude::*,
     train::{
-        ClassificationOutput, InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep,
+        Learner, SupervisedTraining,
         metric::{AccuracyMetric, LossMetric},
         renderer::CliMetricsRenderer,
     },
 };
-
-impl Model {
-    pub fn forward_classification(
-        &self,
-        images: Tensor<3>,
-        targets: Tensor<1, Int>,
-    ) -> ClassificationOutput {
-        let output = self.forward(images);
-        let loss = CrossEntropyLossConfig::new()
-            .init(&output.device())
-            .forward(output.clone(), targets.clone());
-
-        ClassificationOutput::new(loss, output, targets)
-    }
-}
-
-impl TrainStep for Model {
-    type Input = MnistBatch;
-    type Output = ClassificationOutput;
-
-    fn step(&self, batch: MnistBatch) -> TrainOutput<ClassificationOutput> {
-        let item = self.forward_classification(batch.images, batch.targets);
-
-        TrainOutput::new(self, item.loss.backward(), item)
-    }
-}
-
-impl InferenceStep for Model {
-    type Input = MnistBatch;
-    type Output = ClassificationOutput;
-
-    fn step(&self, batch: MnistBatch) -> ClassificationOutput {
-        self.forward_classification(batch.images, batch.targets)
-    }
-}
 
 #[derive(Config, Debug)]
 pub struct TrainingConfig {
