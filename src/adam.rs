@@ -147,8 +147,8 @@ impl<const D: usize> AdamState<D> {
     }
 
     /// Where the parameter started, if it [decays towards there](crate::DecayTarget::Start).
-    pub fn start(&self) -> Option<&Tensor<D>> {
-        self.weights.start.as_deref()
+    pub fn start(&self) -> Option<Tensor<D>> {
+        self.weights.start.as_deref().cloned()
     }
 
     /// The largest `moment_2` so far, v̄, which AMSGrad keeps.

@@ -42,10 +42,10 @@ config! {
 /// default, since updates such as Lion's are all of one size.
 ///
 /// The inner optimizer's update must not depend on the weight: Lion, Muon, RMSProp, AdaGrad, Adan and
-/// any Adam or SGD qualify, with their own weight decay off (as it is by default). LAMB, and Adafactor
-/// with `scale_parameter`, multiply the update by the weight's norm and are refused. `lr` in δ is the
-/// rate that the optimizer is given; one that makes its own of it (Adafactor's `relative_step`,
-/// AdaGrad's `lr_decay`, Muon's adjustment to a matrix's shape) does so for its update alone.
+/// any Adam or SGD qualify, with their own weight decay off (that of AdamW, and of all of this crate, is on
+/// by default). LAMB, and Adafactor with `scale_parameter`, multiply the update by the weight's norm and are
+/// refused. `lr` in δ is the rate that the optimizer is given; one that makes its own of it (Adafactor's
+/// `relative_step`, AdaGrad's `lr_decay`, Muon's adjustment to a matrix's shape) does so for its update alone.
 ///
 /// The state is the inner one's with what the decay needs, and is recorded so: a record of the inner
 /// optimizer resumes here, and one of this resumes there. (Burn's optimizers read a record in the default
@@ -283,8 +283,8 @@ impl<S, const D: usize> DecayedState<S, D> {
     }
 
     /// Where the parameter started, if it decays towards there.
-    pub fn start(&self) -> Option<&Tensor<D>> {
-        self.weights.start.as_deref()
+    pub fn start(&self) -> Option<Tensor<D>> {
+        self.weights.start.as_deref().cloned()
     }
 }
 

@@ -51,7 +51,8 @@
 //!
 //! Take [`AdamW`] unless you have a reason not to; [Which to take](guide::l2_and_decay#which-to-take)
 //! has the reasons. [`AdamL2`] reproduces Adam with `weight_decay` in PyTorch and Burn, and [`SgdL2`]
-//! likewise SGD.
+//! likewise SGD. The defaults are Burn's; [`AdamWConfig::torch`] and its like have PyTorch's, whose λ and ε are
+//! others, and PyTorch's momentum is [without dampening](SgdWConfig#structfield.momentum).
 //!
 //! What goes with them:
 //!
@@ -101,6 +102,7 @@ mod clip;
 mod config;
 mod decay;
 mod decayed;
+#[cfg(any(doc, doctest))]
 pub mod guide;
 mod loading;
 mod moment_precision;

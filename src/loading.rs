@@ -25,6 +25,9 @@ use crate::record::ParameterId;
 ///
 /// What it cannot see is a number that became another finite number: Burn's format has no checksum.
 ///
+/// Of an optimizer that is neither Burn's nor this crate's it does not know what the numbers of a state are: it
+/// refuses a NaN, and what the optimizer refuses.
+///
 /// It takes a step of 0 with gradients of 0 on a copy of each parameter, and holds several copies of the record
 /// meanwhile.
 ///
@@ -61,7 +64,9 @@ use crate::record::ParameterId;
 /// - A state is not of its parameter's shape, holds a NaN, an infinity that is not of a second moment, or a
 ///   second moment that is negative, or is refused by the optimizer.
 /// - The optimizer does not take a part of it (it is of another kind of optimizer), or not in its precision
-///   (Burn's own read every state in the default one, and do not resume in f64 or half precision).
+///   (Burn's own read every state in the default one, and do not resume in f64 or half precision). The number
+///   of steps that this crate's SGD and [`Decayed`](crate::Decayed) record may be left over: Burn's SGD and the
+///   inner optimizer count none.
 pub fn try_load_record<M: Module>(
     optimizer: ModuleOptimizer,
     record: OptimizerRecord,
@@ -73,24 +78,25 @@ pub fn try_load_record<M: Module>(
     walk(module, &mut parameters);
     parameters.check(&recorded)?;
 
+    let record = OptimizerRecord::from_bytes(bytes)?;
+    let loaded = caught(|| optimizer.clone().load_record(record))?;
+    let taken = States::read(loaded.into_bytes()?)?;
+    for (id, state) in &recorded.0 {
+        let taken = taken.0.get(id);
+        let lost = |leaf: &&String| taken.is_none_or(|taken| !taken.contains_key(*leaf));
+        let matters = |leaf: &&String| !CLOCKS.contains(&leaf.as_str());
+        if let Some(leaf) = state.keys().filter(lost).find(matters) {
+            return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
+        }
+    }
+
     // Some optimizers need no state: SGD without momentum.
-    let lacking = parameters.lacking(&recorded);
+    let lacking = parameters.lacking(&taken);
     if !lacking.is_empty() {
         let stepped = trial_step(&optimizer, module, &lacking)?;
         let states = States::read(stepped.into_bytes()?)?;
         if let Some(id) = lacking.iter().find(|id| states.0.contains_key(id)) {
             return Err(parameters.error(*id, "has no state".into()));
-        }
-    }
-
-    let record = OptimizerRecord::from_bytes(bytes)?;
-    let loaded = caught(|| optimizer.load_record(record))?;
-    let taken = States::read(loaded.into_bytes()?)?;
-    for (id, state) in &recorded.0 {
-        let taken = taken.0.get(id);
-        let lost = |leaf: &&String| taken.is_none_or(|taken| !taken.contains_key(*leaf));
-        if let Some(leaf) = state.keys().find(lost) {
-            return Err(parameters.error(*id, format!("{leaf} is not of this optimizer")));
         }
     }
     let ids: Vec<ParameterId> = recorded.0.keys().copied().collect();
@@ -193,16 +199,51 @@ impl Visit for Zeros<'_> {
     }
 }
 
-/// What Burn's optimizers and ours record averages and sums of squares as.
-const SQUARES: [&str; 7] = [
-    "moment_2",
-    "max_moment_2",
-    "exp_avg_sq",
-    "square_avg",
-    "second_moment",
-    "column_second_moment",
-    "sum",
-];
+/// The steps that our SGD and `Decayed` count, and the optimizers whose states they take do not.
+const CLOCKS: [&str; 2] = ["momentum.steps", "decay.steps"];
+
+/// What the numbers of a tensor are.
+#[derive(Clone, Copy, PartialEq)]
+enum Numbers {
+    Finite,
+    /// Averages and sums of squares, which may have overflowed.
+    Squares,
+    /// Of an optimizer that is not known, or RMSProp's variance, a difference of squares.
+    NotNan,
+}
+
+impl Numbers {
+    /// Of a tensor that Burn's optimizers or ours record under this name, and whether it has the
+    /// parameter's shape. (Adafactor's factors have one of its rows, and one of its columns.)
+    fn recorded_as(leaf: &str) -> (Self, bool) {
+        match leaf {
+            "momentum.moment_1" | "moment_1" | "momentum.velocity" | "momentum" => {
+                (Self::Finite, true)
+            }
+            "momentum.start" | "decay.start" => (Self::Finite, true),
+            "momentum.master_weights" | "decay.master_weights" => (Self::Finite, true),
+            "momentum.exp_avg" | "momentum.exp_avg_diff" | "momentum.neg_pre_grad" => {
+                (Self::Finite, true)
+            }
+            "centered.grad_avg" | "momentum.buf" => (Self::Finite, true),
+            "momentum.moment_2" | "moment_2" | "momentum.max_moment_2" => (Self::Squares, true),
+            "momentum.exp_avg_sq" | "square_avg.square_avg" | "lr_decay.sum" => {
+                (Self::Squares, true)
+            }
+            "second_moment" | "column_second_moment" => (Self::Squares, false),
+            "centered.avg" => (Self::NotNan, true),
+            _ => (Self::NotNan, false),
+        }
+    }
+
+    fn include(self, number: f64) -> bool {
+        match self {
+            Self::Finite => number.is_finite(),
+            Self::Squares => number >= 0.0,
+            Self::NotNan => !number.is_nan(),
+        }
+    }
+}
 
 /// What is recorded of a parameter by name: tensors, and scalars, which have no data here.
 type State = BTreeMap<String, Option<TensorData>>;
@@ -281,10 +322,8 @@ impl Parameters {
                     continue;
                 };
                 let found = data.shape();
-                let name = leaf.rsplit('.').next().unwrap_or_default();
-                // Adafactor's factors hold less than the parameter, scales one number for a block.
-                let is_whole = !name.ends_with("second_moment") && !name.ends_with("_scales");
-                if is_whole && found.num_dims() == shape.num_dims() && found != shape {
+                let (right, is_whole) = Numbers::recorded_as(leaf);
+                if is_whole && found != shape {
                     let what = format!("{leaf} has the shape {found}, but the parameter {shape}");
                     return Err(self.error(*id, what));
                 }
@@ -294,14 +333,7 @@ impl Parameters {
                 // In memory of their own: a record's may be at any address.
                 let bytes = data.as_bytes().to_vec();
                 let numbers = TensorData::from_bytes_vec(bytes, found.clone(), data.dtype());
-                // A square may have overflowed.
-                let right = |number: &f64| match name {
-                    name if SQUARES.contains(&name) => *number >= 0.0,
-                    // RMSProp's variance, a difference of squares.
-                    "avg" => !number.is_nan(),
-                    _ => number.is_finite(),
-                };
-                let wrong = |number: &f64| !right(number);
+                let wrong = |number: &f64| !right.include(*number);
                 if let Some(number) = numbers.iter::<f64>().find(wrong) {
                     return Err(self.error(*id, format!("{leaf} holds {number}")));
                 }

@@ -62,10 +62,12 @@ pub fn server(devices: impl IntoIterator<Item = Device>) -> RemoteServer {
         Some(DispatchDevice::NdArray(_)) => steps::register::<burn::backend::NdArray>(server),
         #[cfg(feature = "_cubecl")]
         Some(DispatchDevice::Cube(_)) => steps::register::<burn::backend::Cube>(server),
-        first => {
-            log::warn!("burn-decay has no feature on for {first:?}: its server knows no steps");
+        Some(other) => {
+            log::warn!("burn-decay has no feature on for {other:?}: its server knows no steps");
             server
         }
+        // Burn's server says so when it starts to serve.
+        None => server,
     }
 }
 

@@ -131,8 +131,8 @@ impl<const D: usize> SgdState<D> {
     }
 
     /// Where the parameter started, if it [decays towards there](crate::DecayTarget::Start).
-    pub fn start(&self) -> Option<&Tensor<D>> {
-        self.weights.start.as_deref()
+    pub fn start(&self) -> Option<Tensor<D>> {
+        self.weights.start.as_deref().cloned()
     }
 
     pub(crate) fn moved_to(self, device: &Device) -> Self {

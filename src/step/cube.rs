@@ -586,8 +586,13 @@ fn with_bits<A: Float, S: Size>(
     let kept = comptime!(!((1u32 << dropped) - 1));
     let rounded = (bits + randoms) & Vector::new(kept);
     let exponent = Vector::new(0x7f80_0000u32);
-    // Neither does a finite number become infinite, nor an infinite one another.
-    let has_next = (rounded & exponent).less_than(&exponent);
+    // Neither does a finite number become infinite, in f16 above 65,504, nor an infinite one another.
+    let infinite = comptime!(if fraction_bits == 10 {
+        0x4780_0000u32
+    } else {
+        0x7f80_0000
+    });
+    let has_next = (rounded & Vector::new(0x7fff_ffffu32)).less_than(&Vector::new(infinite));
     let rounded = select_many(has_next, rounded, bits & Vector::new(kept));
     let is_finite = (bits & exponent).less_than(&exponent);
     Vector::cast_from(Vector::<f32, S>::reinterpret(select_many(

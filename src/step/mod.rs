@@ -434,7 +434,27 @@ mod tests {
         for device in ["LibTorch(Cpu)", ""] {
             assert_eq!(remedy(device), None, "{device}");
         }
-        #[cfg(feature = "flex")]
-        assert!(remedy(&format!("{:?}", burn::tensor::Device::flex().as_dispatch())).is_some());
+    }
+
+    /// Burn may give its devices other names.
+    #[test]
+    #[allow(
+        deprecated,
+        reason = "Burn deprecates the ndarray backend, and keeps it"
+    )]
+    fn burns_own_devices_have_a_remedy() {
+        let devices = [
+            #[cfg(feature = "flex")]
+            Device::flex(),
+            #[cfg(feature = "flex")]
+            Device::flex().autodiff(),
+            #[cfg(feature = "ndarray")]
+            Device::ndarray(),
+            #[cfg(feature = "wgpu")]
+            Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        ];
+        for device in devices.iter().map(Device::as_dispatch) {
+            assert!(remedy(&format!("{device:?}")).is_some(), "{device:?}");
+        }
     }
 }

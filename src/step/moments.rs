@@ -179,7 +179,8 @@ impl<const D: usize> Moment<D> {
 /// In f32 where the device lacks its precision.
 pub(super) fn moved<const D: usize>(mut tensor: Tensor<D>, device: &Device) -> Tensor<D> {
     let dtype = tensor.dtype();
-    if dtype != DType::F32 && !device.supports_dtype(dtype) {
+    // Where it is already its precision need not be asked, which is a message to a server.
+    if dtype != DType::F32 && tensor.device() != *device && !device.supports_dtype(dtype) {
         cast(&mut tensor, DType::F32);
     }
     tensor.to_device(device)

@@ -17,6 +17,7 @@ use burn_decay::{
 
 use crate::data::{distance, noise, normals, to_f32};
 use crate::forms::{devices, forms, tensor, values};
+use crate::master::{rounded, widened};
 use crate::records::{read, written};
 
 /// Calls `$check($name, optimizer, …)` on each that has no decay of its own turned on.
@@ -302,28 +303,28 @@ fn around_sgd_it_is_sgdw() {
 fn in_half_precision_it_is_the_f32_run_rounded() {
     fn check<O: Optimizer>(name: &str, inner: O) {
         for form in forms() {
-            if !form.dtypes.contains(&DType::BF16) {
-                continue;
-            }
-            let decayed = || {
-                DecayedConfig::new()
-                    .with_weight_decay(0.1)
-                    .build(inner.clone())
-            };
-            let halved = |step: u64| numbers(step, &form.device).cast(DType::BF16);
-            let full = |step: u64| halved(step).cast(DType::F32);
-            let mut in_half = Run::new(decayed(), 1e-4, halved(0));
-            let mut in_full = Run::new(decayed(), 1e-4, full(0));
-            for step in 1..=100 {
-                in_half.step(halved(step));
-                in_full.step(full(step));
-            }
-            assert_eq!(in_half.parameter.dtype(), DType::BF16);
-            let in_full = values(&in_full.parameter);
-            for (half, full) in values(&in_half.parameter).iter().zip(in_full) {
-                // A tie goes away from zero.
-                let rounded = ((full as f32).to_bits() + 0x8000) & 0xffff_0000;
-                assert_eq!(*half, f64::from(f32::from_bits(rounded)), "{name}");
+            for dtype in [DType::BF16, DType::F16] {
+                if !form.dtypes.contains(&dtype) {
+                    continue;
+                }
+                let decayed = || {
+                    DecayedConfig::new()
+                        .with_weight_decay(0.1)
+                        .build(inner.clone())
+                };
+                let halved = |step: u64| numbers(step, &form.device).cast(dtype);
+                let mut in_half = Run::new(decayed(), 1e-4, halved(0));
+                let mut in_full = Run::new(decayed(), 1e-4, widened(&halved(0)));
+                for step in 1..=100 {
+                    in_half.step(halved(step));
+                    in_full.step(widened(&halved(step)));
+                }
+                assert_eq!(in_half.parameter.dtype(), dtype);
+                let in_full = values(&in_full.parameter);
+                for (half, full) in values(&in_half.parameter).iter().zip(in_full) {
+                    let expected = f64::from(rounded(full as f32, dtype));
+                    assert_eq!(*half, expected, "{name} {dtype:?}");
+                }
             }
         }
     }

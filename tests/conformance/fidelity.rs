@@ -352,8 +352,16 @@ fn stochastic_rounding_leaves_the_largest_numbers_finite() {
             let of = |numbers: &[f32]| tensor(numbers, [4], &form.device).cast(dtype);
             let optimizer = decaying(1e-9, |sgdw| sgdw.with_master_weights(false));
             let mut run = Run::new(optimizer, 1.0, of(&[largest, -largest, largest, 1.0]));
-            for _ in 0..20 {
-                run.step(of(&[0.0; 4]));
+            // Outwards, by a fifth of what the largest number's last bit is.
+            let outwards = largest
+                * match dtype {
+                    DType::F32 => f32::EPSILON / 10.0,
+                    DType::BF16 => 2f32.powi(-8) / 5.0,
+                    _ => 2f32.powi(-11) / 5.0,
+                };
+            for step in 0..20 {
+                let size = if step % 2 == 0 { outwards } else { 0.0 };
+                run.step(of(&[-size, size, 0.0, 0.0]));
             }
             let finite = values(&run.parameter)
                 .iter()

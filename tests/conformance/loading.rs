@@ -5,12 +5,13 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
     AdaGradConfig, AdafactorConfig, AdanConfig, GradientsParams, LambConfig, LionConfig,
-    ModuleOptimizer, MuonConfig, OptimizerRecord, RmsPropConfig,
+    ModuleOptimizer, MuonConfig, Optimizer, OptimizerRecord, RecordState, RmsPropConfig, SgdConfig,
+    StateSink, StateSource,
 };
 use burn::tensor::{Bytes, DType, Device, Tensor};
 use burn_decay::{
-    AdamL2Config, AdamWConfig, DecayTarget, DecayedConfig, LoadError, MomentPrecision, SgdL2Config,
-    SgdWConfig, try_load_record,
+    AdamL2Config, AdamWConfig, DecaySchedule, DecayTarget, DecayedConfig, LoadError,
+    MomentPrecision, SgdL2Config, SgdWConfig, try_load_record,
 };
 
 use crate::data::{noise, to_f32};
@@ -60,6 +61,7 @@ fn optimizers() -> Vec<(&'static str, ModuleOptimizer)> {
         .with_moment_precision(MomentPrecision::Bits8)
         .with_decay_target(DecayTarget::Start);
     let lion = LionConfig::new().build();
+    let burns_sgd = SgdConfig::new().with_momentum(momentum.clone());
     vec![
         ("AdamW", AdamWConfig::new().init()),
         ("AdamW in 8 bits, towards the start", small.init()),
@@ -73,6 +75,8 @@ fn optimizers() -> Vec<(&'static str, ModuleOptimizer)> {
         ("Lion", lion.into()),
         ("Muon", MuonConfig::new().build().into()),
         ("Burn's AdamW", burn::optim::AdamWConfig::new().init()),
+        ("Burn's Adam", burn::optim::AdamConfig::new().init()),
+        ("Burn's SGD", burns_sgd.init()),
         ("AdaGrad", AdaGradConfig::new().build().into()),
         ("Adafactor", AdafactorConfig::new().build().into()),
         ("Adan", AdanConfig::new().build().into()),
@@ -141,8 +145,9 @@ fn the_record_of_another_optimizer_is_refused() {
             "AdamW in 8 bits, towards the start",
             "AdamL2",
             "Burn's AdamW",
+            "Burn's Adam",
         ],
-        &["SgdW", "SgdL2"],
+        &["SgdW", "SgdL2", "Burn's SGD"],
         &["Lion, decayed"],
         &["Lion"],
         &["Muon"],
@@ -160,11 +165,12 @@ fn the_record_of_another_optimizer_is_refused() {
             match try_load_record(other, trained.to_record(), &model) {
                 Ok(_) => {
                     let both = [from, into];
-                    let kin = family(from) == family(into) || both == ["Lion", "Lion, decayed"];
+                    let lion = both.iter().all(|it| it.starts_with("Lion"));
                     // Muon's momentum is SGD's velocity, by name and meaning.
-                    let muon =
-                        both.contains(&"Muon") && both.iter().any(|it| it.starts_with("Sgd"));
-                    assert!(kin || muon, "{from} into {into}");
+                    let sgd = |name| family(name) == family("SgdW");
+                    let muon = both.contains(&"Muon") && both.into_iter().any(sgd);
+                    let kin = family(from) == family(into) || lion || muon;
+                    assert!(kin, "{from} into {into}");
                     loaded += 1;
                 }
                 Err(error) => {
@@ -182,6 +188,114 @@ fn the_record_of_another_optimizer_is_refused() {
     }
     println!("{loaded} loaded, {refused} refused");
     assert!(loaded >= 15 && refused >= 40);
+}
+
+/// As the documentation says: from Burn's optimizers, and back to them.
+#[test]
+fn records_go_both_ways() {
+    let all = optimizers();
+    let of = |wanted| {
+        let found = all.iter().find(|(name, _)| *name == wanted);
+        found.expect("it is in the list").1.clone()
+    };
+    for [one, other] in [
+        ["AdamW", "Burn's AdamW"],
+        ["AdamW", "Burn's Adam"],
+        ["SgdW", "Burn's SGD"],
+        ["SgdL2", "Burn's SGD"],
+        ["Lion, decayed", "Lion"],
+    ] {
+        for [from, into] in [[one, other], [other, one]] {
+            let (model, trained) = trained(&of(from));
+            let loaded = try_load_record(of(into), trained.to_record(), &model);
+            assert!(loaded.is_ok(), "{from} into {into}: {:?}", loaded.err());
+        }
+    }
+    // Without momentum there is no more than a clock, which is no state of Adam's.
+    let start = SgdWConfig::new().with_decay_schedule(DecaySchedule::Linear {
+        end: 0.5,
+        steps: 10,
+    });
+    let (model, trained) = trained(&start.init());
+    let plain = SgdConfig::new().init();
+    assert!(try_load_record(plain, trained.to_record(), &model).is_ok());
+    let error = try_load_record(of("AdamW"), trained.to_record(), &model).err();
+    let text = error.expect("Adam lacks its moments").to_string();
+    assert!(text.ends_with(": has no state"), "{text}");
+}
+
+/// An optimizer that neither Burn nor this crate knows: it keeps a number for a parameter, and what may be
+/// negative or infinite.
+#[derive(Clone)]
+struct OfAUser;
+
+#[derive(Clone)]
+struct OfAUsersState<const D: usize> {
+    scale: Tensor<1>,
+    sum: Tensor<D>,
+    smallest: Tensor<D>,
+}
+
+/// By hand: Burn's derive is for Burn's own crates.
+impl<const D: usize> RecordState for OfAUsersState<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_tensor(prefix, "scale", self.scale.to_data());
+        out.push_tensor(prefix, "sum", self.sum.to_data());
+        out.push_tensor(prefix, "smallest", self.smallest.to_data());
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let mut take = |leaf| source.take_tensor(prefix, leaf);
+        Some(Self {
+            scale: Tensor::from_data(take("scale")?, device),
+            sum: Tensor::from_data(take("sum")?, device),
+            smallest: Tensor::from_data(take("smallest")?, device),
+        })
+    }
+}
+
+impl Optimizer for OfAUser {
+    type State<const D: usize> = OfAUsersState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: f64,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let state = state.unwrap_or_else(|| OfAUsersState {
+            scale: Tensor::from_data([2.0], &tensor.device()),
+            sum: tensor.zeros_like(),
+            smallest: tensor.full_like(f32::INFINITY),
+        });
+        let scale: f32 = state.scale.clone().into_scalar();
+        let tensor = tensor - grad.clone() * (lr * f64::from(scale));
+        let sum = state.sum - grad;
+        (tensor, Some(OfAUsersState { sum, ..state }))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, _: &Device) -> Self::State<D> {
+        state
+    }
+}
+
+#[test]
+fn any_optimizers_record_is_taken() {
+    let optimizer = ModuleOptimizer::from(OfAUser);
+    let (model, mut trained) = trained(&optimizer);
+    let loaded = try_load_record(optimizer.clone(), trained.to_record(), &model);
+    let mut loaded = loaded.expect("it is whole");
+    let expected = model.clone().step(&mut trained, 9).values();
+    assert_eq!(model.clone().step(&mut loaded, 9).values(), expected);
+
+    let mut gradients = GradientsParams::new();
+    gradients.register(model.first.id, numbers(1, &Device::flex()) * f32::NAN);
+    gradients.register(model.second.id, numbers(1, &Device::flex()));
+    let model = trained.step(1e-2, model, gradients);
+    let error = try_load_record(optimizer, trained.to_record(), &model).err();
+    let text = error.expect("it holds a NaN").to_string();
+    assert!(text.ends_with("first: sum holds NaN"), "{text}");
 }
 
 #[test]

@@ -60,18 +60,18 @@ fn cases(decay: f64) -> impl Iterator<Item = (Form, DType, Optimizer)> {
     })
 }
 
-fn f32_values(tensor: &Tensor<1>) -> Vec<f32> {
+fn f32_values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.to_data().iter::<f32>().collect()
 }
 
 /// By way of the host: some drivers leave out a rounding to f16 that is widened again in one kernel.
-fn widened(tensor: &Tensor<1>) -> Tensor<1> {
+pub fn widened<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     let data = TensorData::new(f32_values(tensor), tensor.shape());
     Tensor::from_data(data, (&tensor.device(), DType::F32))
 }
 
 /// To the nearest; a tie of bf16 goes away from zero, as the optimizers' documentation says.
-fn rounded(value: f32, dtype: DType) -> f32 {
+pub fn rounded(value: f32, dtype: DType) -> f32 {
     match dtype {
         DType::F16 => f16::from_f32(value).to_f32(),
         _ => f32::from_bits((value.to_bits() + 0x8000) & 0xffff_0000),

@@ -358,19 +358,25 @@ fn the_maximum_of_amsgrad_drifts() {
 fn threads_do_not_show() {
     const LARGE: usize = (1 << 18) + 5;
     for form in crate::forms::one_pass_forms() {
-        for precision in QUANTIZED {
-            let run = || {
-                let start = tensor(&normal(6, 0, LARGE), [LARGE], &form.device);
-                let mut run = Run::new(adamw(precision), 1e-2, start);
-                for step in 1..=5 {
-                    run.step(tensor(&normal(6, step, LARGE), [LARGE], &form.device));
+        let numbers: Vec<_> = (0..=5)
+            .map(|step| tensor(&normal(6, step, LARGE), [LARGE], &form.device))
+            .collect();
+        for precision in PRECISIONS {
+            // Plain, and with weights that are rounded stochastically.
+            let [plain, stochastic, ..] = optimizers(precision);
+            for optimizer in [plain, stochastic] {
+                let run = || {
+                    let mut run = Run::new(optimizer.clone(), 1e-2, numbers[0].clone());
+                    for gradient in &numbers[1..] {
+                        run.step(gradient.clone());
+                    }
+                    run.parameter.into_data()
+                };
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+                let alone = pool.expect("a thread can be had").install(run);
+                for _ in 0..3 {
+                    assert!(run() == alone, "{} {precision:?}", form.name);
                 }
-                run.parameter.into_data()
-            };
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            let alone = pool.expect("a thread can be had").install(run);
-            for _ in 0..3 {
-                assert!(run() == alone, "{} {precision:?}", form.name);
             }
         }
     }
@@ -477,12 +483,15 @@ fn bytes(optimizer: &Optimizer, dtype: DType) -> f64 {
 
 #[test]
 fn a_state_takes_as_many_bytes_as_the_documentation_says() {
-    let expected = [8.0, 4.0, 2.0625];
-    for (precision, expected) in PRECISIONS.into_iter().zip(expected) {
-        let optimizer = adamw(precision);
-        assert_eq!(bytes(&optimizer, DType::F32), expected);
-        // And master weights.
-        assert_eq!(bytes(&optimizer, DType::BF16), expected + 2.0);
+    let of_a_moment = [4.0, 2.0, 1.03125];
+    for (precision, of_a_moment) in PRECISIONS.into_iter().zip(of_a_moment) {
+        let [adamw, _, amsgrad, _, sgdw, _] = optimizers(precision);
+        for (optimizer, moments) in [(adamw, 2.0), (amsgrad, 3.0), (sgdw, 1.0)] {
+            let expected = moments * of_a_moment;
+            assert_eq!(bytes(&optimizer, DType::F32), expected);
+            // And master weights.
+            assert_eq!(bytes(&optimizer, DType::BF16), expected + 2.0);
+        }
     }
 }
 
