@@ -53,7 +53,13 @@ impl fmt::Display for ConfigError {
             value,
             requirement,
         } = self;
-        write!(f, "{field} must be {requirement}, but {found} {value}")
+        write!(f, "{field} must be {requirement}, but {found} ")?;
+        // Not hundreds of digits.
+        if (1e-5..1e16).contains(&value.abs()) || *value == 0.0 || !value.is_finite() {
+            write!(f, "{value}")
+        } else {
+            write!(f, "{value:e}")
+        }
     }
 }
 

@@ -51,6 +51,8 @@ config! {
 /// optimizer resumes here, and one of this resumes there. (Burn's optimizers read a record in the default
 /// precision, so that of an f64 parameter, or of one in half precision without master weights, it does not
 /// resume, here as there. The inner one must not itself be a `Decayed`, which records under the same names.)
+/// Its gradients keep their precision from step to step, since the inner optimizer's state has it: most of
+/// Burn's panic where it changes.
 /// A parameter in half precision has [master weights](crate::guide::fidelity#half-precision), of 4 bytes a
 /// parameter in memory, and the inner optimizer then steps in f32. A gradient in a wider precision than its
 /// parameter's is not narrowed.

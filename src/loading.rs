@@ -61,6 +61,8 @@ use crate::record::ParameterId;
 ///   have a state after a step. (A parameter that has had no gradient yet has none: freeze it, or use
 ///   Burn's `load_record`. So has every parameter before the first step, but a flipped bit in a record's
 ///   header can make Burn read nothing at all, too.)
+/// - A parameter has another path in the module than in the record. (Burn goes by the record's where it chooses
+///   a parameter group, so that a bias that was renamed could begin to decay.)
 /// - A state is not of its parameter's shape, holds a NaN, an infinity that is not of a second moment, or a
 ///   second moment that is negative, or is refused by the optimizer.
 /// - The optimizer does not take a part of it (it is of another kind of optimizer), or not in its precision
@@ -81,8 +83,8 @@ pub fn try_load_record<M: Module>(
     let record = OptimizerRecord::from_bytes(bytes)?;
     let loaded = caught(|| optimizer.clone().load_record(record))?;
     let taken = States::read(loaded.into_bytes()?)?;
-    for (id, state) in &recorded.0 {
-        let taken = taken.0.get(id);
+    for (id, state) in &recorded.states {
+        let taken = taken.states.get(id);
         let lost = |leaf: &&String| taken.is_none_or(|taken| !taken.contains_key(*leaf));
         let matters = |leaf: &&String| !CLOCKS.contains(&leaf.as_str());
         if let Some(leaf) = state.keys().filter(lost).find(matters) {
@@ -94,18 +96,25 @@ pub fn try_load_record<M: Module>(
     let lacking = parameters.lacking(&taken);
     if !lacking.is_empty() {
         let stepped = trial_step(&optimizer, module, &lacking)?;
-        let states = States::read(stepped.into_bytes()?)?;
-        if let Some(id) = lacking.iter().find(|id| states.0.contains_key(id)) {
-            return Err(parameters.error(*id, "has no state".into()));
+        let needed = States::read(stepped.into_bytes()?)?;
+        for id in lacking {
+            let needed = needed.states.get(&id);
+            if !taken.states.contains_key(&id) && needed.is_some() {
+                return Err(parameters.error(id, "has no state".into()));
+            }
+            if let Some(leaf) = needed.and_then(|needed| needed.keys().find(|it| is_moment(it))) {
+                return Err(parameters.error(id, format!("{leaf} is missing")));
+            }
         }
     }
-    let ids: Vec<ParameterId> = recorded.0.keys().copied().collect();
+    let ids: Vec<ParameterId> = recorded.states.keys().copied().collect();
     if trial_step(&loaded, module, &ids).is_err() {
         for id in ids {
             if let Err(error) = trial_step(&loaded, module, &[id]) {
                 // Some optimizers do not take what is in another precision than the default one.
-                let taken = taken.0.get(&id);
-                let what = taken.and_then(|taken| in_another_precision(&recorded.0[&id], taken));
+                let taken = taken.states.get(&id);
+                let recorded = &recorded.states[&id];
+                let what = taken.and_then(|taken| in_another_precision(recorded, taken));
                 return Err(parameters.error(id, what.unwrap_or_else(|| error.to_string())));
             }
         }
@@ -202,6 +211,16 @@ impl Visit for Zeros<'_> {
 /// The steps that our SGD and `Decayed` count, and the optimizers whose states they take do not.
 const CLOCKS: [&str; 2] = ["momentum.steps", "decay.steps"];
 
+/// Whether it is a part of what an optimizer learns, and not of what our decay needs beside it.
+fn is_moment(leaf: &str) -> bool {
+    let beside = ["start", "master_weights"].map(|it| leaf.strip_suffix(it));
+    let beside = beside
+        .into_iter()
+        .flatten()
+        .any(|it| ["momentum.", "decay."].contains(&it));
+    !beside && !CLOCKS.contains(&leaf)
+}
+
 /// What the numbers of a tensor are.
 #[derive(Clone, Copy, PartialEq)]
 enum Numbers {
@@ -248,13 +267,20 @@ impl Numbers {
 /// What is recorded of a parameter by name: tensors, and scalars, which have no data here.
 type State = BTreeMap<String, Option<TensorData>>;
 
-/// What is recorded of each parameter.
-struct States(BTreeMap<ParameterId, State>);
+/// What is recorded of each parameter, and where it stood in its module.
+struct States {
+    states: BTreeMap<ParameterId, State>,
+    paths: BTreeMap<ParameterId, String>,
+}
 
 impl States {
     fn read(bytes: Bytes) -> Result<Self, LoadError> {
         let reader = Reader::from_bytes(bytes).map_err(RecordError::from)?;
-        let mut states = Self(BTreeMap::new());
+        let path = |(id, path): (&String, &String)| Some((id.parse().ok()?, path.clone()));
+        let mut states = Self {
+            states: BTreeMap::new(),
+            paths: reader.metadata().iter().filter_map(path).collect(),
+        };
         for name in reader.scalars().keys() {
             states.insert(name, None)?;
         }
@@ -273,7 +299,7 @@ impl States {
             let what = format!("the optimizer's record holds {name}, which is of no parameter");
             return Err(LoadError::Unfit(what));
         };
-        let state = self.0.entry(id).or_default();
+        let state = self.states.entry(id).or_default();
         // Burn's own, of every state.
         if leaf != "__rank" {
             state.insert(leaf.into(), value);
@@ -287,7 +313,8 @@ impl States {
 struct Parameters(BTreeMap<ParameterId, Described>);
 
 struct Described {
-    path: String,
+    /// Tied weights have several.
+    paths: Vec<String>,
     shape: Shape,
     /// Whether it requires gradients. One that was frozen in mid-training has a state too.
     learns: bool,
@@ -296,27 +323,33 @@ struct Described {
 impl Visit for Parameters {
     fn parameter<const D: usize>(&mut self, place: &Place, parameter: &Param<Tensor<D>>) {
         let described = || Described {
-            path: place.path(),
+            paths: Vec::new(),
             shape: parameter.shape(),
             learns: parameter.val().is_require_grad(),
         };
-        self.0.entry(parameter.id.val()).or_insert_with(described);
+        let described = self.0.entry(parameter.id.val()).or_insert_with(described);
+        described.paths.push(place.path());
     }
 }
 
 impl Parameters {
-    /// Those that learn, and of which there is no state.
+    /// Those that learn, and of which there is no moment.
     fn lacking(&self, states: &States) -> Vec<ParameterId> {
         let learning = self.0.iter().filter(|(_, parameter)| parameter.learns);
-        let lacking = learning.filter(|(id, _)| !states.0.contains_key(id));
+        let has_moment = |state: &State| state.keys().any(|leaf| is_moment(leaf));
+        let lacking = learning.filter(|(id, _)| !states.states.get(id).is_some_and(has_moment));
         lacking.map(|(id, _)| *id).collect()
     }
 
     fn check(&self, states: &States) -> Result<(), LoadError> {
-        for (id, state) in &states.0 {
-            let Some(Described { shape, .. }) = self.0.get(id) else {
+        for (id, state) in &states.states {
+            let Some(Described { shape, paths, .. }) = self.0.get(id) else {
                 return Err(self.error(*id, "is not in the module".into()));
             };
+            if let Some(path) = states.paths.get(id).filter(|path| !paths.contains(path)) {
+                let what = format!("it was {path}, by which Burn chooses its parameter group");
+                return Err(self.error(*id, what));
+            }
             for (leaf, data) in state {
                 let Some(data) = data else {
                     continue;
@@ -343,7 +376,7 @@ impl Parameters {
     }
 
     fn error(&self, id: ParameterId, what: String) -> LoadError {
-        let path = self.0.get(&id).map(|it| format!(", {}", it.path));
+        let path = self.0.get(&id).map(|it| format!(", {}", it.paths[0]));
         let path = path.unwrap_or_default();
         LoadError::Unfit(format!(
             "the optimizer's record of parameter {id}{path}: {what}"

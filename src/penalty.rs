@@ -125,7 +125,8 @@ macro_rules! penalty {
             }
 
             /// The loss with the penalty for the parameters of `module` added to it, on the loss's
-            /// device and in its precision. Where no parameter counts it is the loss as it was.
+            /// device and in its precision: to each number of it, so give it the mean. Where no parameter
+            /// counts it is the loss as it was.
             ///
             /// # Panics
             ///

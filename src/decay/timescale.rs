@@ -139,14 +139,14 @@ impl Timescale {
     ///
     /// # Panics
     ///
-    /// Panics where δ is not greater than 0 and at most 1.
+    /// Panics where δ is not greater than 0 and at most 1, and where it is so small that τ is not finite.
     #[track_caller]
     pub fn from_coefficient(delta: f64) -> Self {
         assert!(
             delta > 0.0 && delta <= 1.0,
             "the decay of a step, δ, must be greater than 0 and at most 1, but is {delta}"
         );
-        Self { steps: 1.0 / delta }
+        Self::from_steps(1.0 / delta)
     }
 
     /// τ, in steps.

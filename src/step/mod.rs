@@ -129,7 +129,7 @@ impl<R> Coefficients<f64, R> {
         for (name, value) in scalars {
             assert!(
                 value.abs() <= largest.sqrt(),
-                "the learning rate is too large: the {name} is {value:e}, whose square overflows in {arithmetic:?}"
+                "the {name} is {value:e}, whose square overflows in {arithmetic:?}: the learning rate or the decay is too large"
             );
         }
     }

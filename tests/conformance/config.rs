@@ -44,6 +44,10 @@ fn a_field_out_of_range_is_named_with_its_value() {
             "epsilon must be greater than 0 and finite in f32, but is inf",
         ),
         (
+            w().with_epsilon(1e39),
+            "epsilon must be greater than 0 and finite in f32, but is 1e39",
+        ),
+        (
             w().with_weight_decay(-1e-4),
             "weight_decay must be at least 0 and finite in f32, but is -0.0001",
         ),

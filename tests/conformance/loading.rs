@@ -211,17 +211,62 @@ fn records_go_both_ways() {
             assert!(loaded.is_ok(), "{from} into {into}: {:?}", loaded.err());
         }
     }
-    // Without momentum there is no more than a clock, which is no state of Adam's.
-    let start = SgdWConfig::new().with_decay_schedule(DecaySchedule::Linear {
+}
+
+/// A record of nothing but a clock, a start or master weights is no state of an optimizer that has moments.
+#[test]
+fn a_state_without_its_moments_is_refused() {
+    let schedule = DecaySchedule::Linear {
         end: 0.5,
         steps: 10,
-    });
-    let (model, trained) = trained(&start.init());
+    };
+    let of_clocks = [
+        SgdWConfig::new().with_decay_schedule(schedule).init(),
+        SgdWConfig::new()
+            .with_decay_target(DecayTarget::Start)
+            .init(),
+        DecayedConfig::new().init(SgdConfig::new().build()),
+    ];
+    for optimizer in of_clocks {
+        let (model, trained) = trained(&optimizer);
+        for (name, into) in optimizers() {
+            let loaded = try_load_record(into, trained.to_record(), &model);
+            let text = loaded
+                .err()
+                .unwrap_or_else(|| panic!("{name}: it is taken"));
+            let text = text.to_string();
+            let named = ["has no state", "is missing", "is not of this optimizer"];
+            assert!(
+                named.iter().any(|end| text.ends_with(end)),
+                "{name}: {text}"
+            );
+        }
+        // It is all that these need.
+        assert!(try_load_record(optimizer, trained.to_record(), &model).is_ok());
+    }
     let plain = SgdConfig::new().init();
+    let counting = SgdWConfig::new().with_decay_schedule(schedule).init();
+    let (model, trained) = trained(&counting);
     assert!(try_load_record(plain, trained.to_record(), &model).is_ok());
-    let error = try_load_record(of("AdamW"), trained.to_record(), &model).err();
-    let text = error.expect("Adam lacks its moments").to_string();
-    assert!(text.ends_with(": has no state"), "{text}");
+}
+
+/// Burn chooses a parameter's group by the path in the record.
+#[test]
+fn a_renamed_parameter_is_refused() {
+    #[derive(Module, Debug)]
+    struct Renamed {
+        third: Param<Tensor<2>>,
+        second: Param<Tensor<2>>,
+    }
+    let adamw = || AdamWConfig::new().init();
+    let (model, trained) = trained(&adamw());
+    let renamed = Renamed {
+        third: model.first.clone(),
+        second: model.second.clone(),
+    };
+    let error = try_load_record(adamw(), trained.to_record(), &renamed).err();
+    let text = error.expect("it is refused").to_string();
+    assert!(text.contains("third: it was first, by which"), "{text}");
 }
 
 /// An optimizer that neither Burn nor this crate knows: it keeps a number for a parameter, and what may be
@@ -275,8 +320,12 @@ impl Optimizer for OfAUser {
         (tensor, Some(OfAUsersState { sum, ..state }))
     }
 
-    fn to_device<const D: usize>(state: Self::State<D>, _: &Device) -> Self::State<D> {
-        state
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        OfAUsersState {
+            scale: state.scale.to_device(device),
+            sum: state.sum.to_device(device),
+            smallest: state.smallest.to_device(device),
+        }
     }
 }
 

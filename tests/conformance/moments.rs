@@ -495,6 +495,26 @@ fn a_state_takes_as_many_bytes_as_the_documentation_says() {
     }
 }
 
+/// As the guide has it: the scale of a block remembers its largest gradient.
+#[test]
+fn a_spike_slows_its_block() {
+    const STEPS: u64 = 2000;
+    let device = Device::flex();
+    let zero = tensor(&[0.0; 4096], [4096], &device);
+    let mut run = Run::new(adamw(MomentPrecision::Bits8), 1e-3, zero);
+    for step in 1..=STEPS {
+        let mut gradient = [1.0; 4096];
+        if step == 10 {
+            gradient[0] = 1e7;
+        }
+        run.step(tensor(&gradient, [4096], &device));
+    }
+    let moved = values(&run.parameter);
+    let share = moved[1] / moved[32];
+    println!("beside a gradient of 1e7 a weight has gone {share:.2} of the way");
+    assert!((share - 0.19).abs() < 0.03, "{share}");
+}
+
 /// Small tensors are not worth it, and those of f64 are rounded as the others.
 #[test]
 fn small_tensors_keep_their_moments_whole_in_8_bits() {

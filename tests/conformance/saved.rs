@@ -7,7 +7,8 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, SgdConfig};
 use burn_decay::{
     AdamL2Config, AdamWConfig, CosineWarmRestartsLrSchedulerConfig, DecayScaling, DecaySchedule,
-    DecayTarget, DecayedConfig, MomentPrecision, SgdL2Config, SgdWConfig,
+    DecayTarget, DecayedConfig, MomentPrecision, SgdL2Config, SgdWConfig, TrainingLength,
+    normalized_weight_decay,
 };
 use serde_json::{Map, Value, json};
 
@@ -191,4 +192,19 @@ fn a_configuration_is_saved_to_a_file_and_shown_as_it() {
     assert_eq!(read, config);
     assert_ne!(read, AdamWConfig::new());
     assert_eq!(text, config.to_string());
+}
+
+/// A λ that was computed has all the digits of an f64.
+#[test]
+fn every_number_is_read_as_it_was_saved() {
+    for epochs in 1..1000 {
+        let run = TrainingLength {
+            epochs: f64::from(epochs),
+            examples: 50_000,
+            batch_size: 128,
+        };
+        let config = AdamWConfig::new().with_weight_decay(normalized_weight_decay(0.025, run));
+        let read = AdamWConfig::load_binary(config.to_string().as_bytes());
+        assert_eq!(read.expect("it is a configuration"), config);
+    }
 }
