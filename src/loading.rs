@@ -2,7 +2,7 @@
 
 use core::any::Any;
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::module::{Module, Param};
@@ -64,7 +64,7 @@ use crate::record::ParameterId;
 /// - A parameter has another path in the module than in the record. (Burn goes by the record's where it chooses
 ///   a parameter group, so that a bias that was renamed could begin to decay.)
 /// - A state is not of its parameter's shape, holds a NaN, an infinity that is not of a second moment, or a
-///   second moment that is negative, or is refused by the optimizer.
+///   second moment that is negative, is refused by the optimizer, or makes a weight NaN.
 /// - The optimizer does not take a part of it (it is of another kind of optimizer), or not in its precision
 ///   (Burn's own read every state in the default one, and do not resume in f64 or half precision). The number
 ///   of steps that this crate's SGD and [`Decayed`](crate::Decayed) record may be left over: Burn's SGD and the
@@ -95,7 +95,7 @@ pub fn try_load_record<M: Module>(
     // Some optimizers need no state: SGD without momentum.
     let lacking = parameters.lacking(&taken);
     if !lacking.is_empty() {
-        let stepped = trial_step(&optimizer, module, &lacking)?;
+        let (stepped, _) = trial_step(&optimizer, module, &lacking)?;
         let needed = States::read(stepped.into_bytes()?)?;
         for id in lacking {
             let needed = needed.states.get(&id);
@@ -108,7 +108,13 @@ pub fn try_load_record<M: Module>(
         }
     }
     let ids: Vec<ParameterId> = recorded.states.keys().copied().collect();
-    if trial_step(&loaded, module, &ids).is_err() {
+    let stepped = trial_step(&loaded, module, &ids);
+    if let Ok((_, stepped)) = &stepped {
+        let [before, after] = [module, stepped].map(with_nan);
+        if let Some(id) = after.difference(&before).next() {
+            return Err(parameters.error(*id, "a step with it makes weights NaN".into()));
+        }
+    } else {
         for id in ids {
             if let Err(error) = trial_step(&loaded, module, &[id]) {
                 // Some optimizers do not take what is in another precision than the default one.
@@ -183,15 +189,32 @@ fn trial_step<M: Module>(
     optimizer: &ModuleOptimizer,
     module: &M,
     ids: &[ParameterId],
-) -> Result<ModuleOptimizer, LoadError> {
+) -> Result<(ModuleOptimizer, M), LoadError> {
     let mut zeros = Zeros {
         ids,
         gradients: GradientsParams::new(),
     };
     walk(module, &mut zeros);
     let mut optimizer = optimizer.clone();
-    caught(|| optimizer.step(0.0, module.clone(), zeros.gradients))?;
-    Ok(optimizer)
+    let stepped = caught(|| optimizer.step(0.0, module.clone(), zeros.gradients))?;
+    Ok((optimizer, stepped))
+}
+
+/// The parameters that hold a NaN.
+fn with_nan<M: Module>(module: &M) -> BTreeSet<ParameterId> {
+    let mut nans = Nans(BTreeSet::new());
+    walk(module, &mut nans);
+    nans.0
+}
+
+struct Nans(BTreeSet<ParameterId>);
+
+impl Visit for Nans {
+    fn parameter<const D: usize>(&mut self, _place: &Place, parameter: &Param<Tensor<D>>) {
+        if parameter.val().inner().contains_nan().into_scalar() {
+            self.0.insert(parameter.id.val());
+        }
+    }
 }
 
 struct Zeros<'a> {
@@ -211,14 +234,18 @@ impl Visit for Zeros<'_> {
 /// The steps that our SGD and `Decayed` count, and the optimizers whose states they take do not.
 const CLOCKS: [&str; 2] = ["momentum.steps", "decay.steps"];
 
-/// Whether it is a part of what an optimizer learns, and not of what our decay needs beside it.
+/// What our decay needs beside what an optimizer learns.
+const BESIDE_MOMENTS: [&str; 6] = [
+    "momentum.steps",
+    "momentum.start",
+    "momentum.master_weights",
+    "decay.steps",
+    "decay.start",
+    "decay.master_weights",
+];
+
 fn is_moment(leaf: &str) -> bool {
-    let beside = ["start", "master_weights"].map(|it| leaf.strip_suffix(it));
-    let beside = beside
-        .into_iter()
-        .flatten()
-        .any(|it| ["momentum.", "decay."].contains(&it));
-    !beside && !CLOCKS.contains(&leaf)
+    !BESIDE_MOMENTS.contains(&leaf)
 }
 
 /// What the numbers of a tensor are.

@@ -272,7 +272,9 @@ fn a_renamed_parameter_is_refused() {
 /// An optimizer that neither Burn nor this crate knows: it keeps a number for a parameter, and what may be
 /// negative or infinite.
 #[derive(Clone)]
-struct OfAUser;
+struct OfAUser {
+    scale: f32,
+}
 
 #[derive(Clone)]
 struct OfAUsersState<const D: usize> {
@@ -310,7 +312,7 @@ impl Optimizer for OfAUser {
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
         let state = state.unwrap_or_else(|| OfAUsersState {
-            scale: Tensor::from_data([2.0], &tensor.device()),
+            scale: Tensor::from_data([self.scale], &tensor.device()),
             sum: tensor.zeros_like(),
             smallest: tensor.full_like(f32::INFINITY),
         });
@@ -331,7 +333,8 @@ impl Optimizer for OfAUser {
 
 #[test]
 fn any_optimizers_record_is_taken() {
-    let optimizer = ModuleOptimizer::from(OfAUser);
+    let of = |scale| ModuleOptimizer::from(OfAUser { scale });
+    let optimizer = of(2.0);
     let (model, mut trained) = trained(&optimizer);
     let loaded = try_load_record(optimizer.clone(), trained.to_record(), &model);
     let mut loaded = loaded.expect("it is whole");
@@ -342,9 +345,16 @@ fn any_optimizers_record_is_taken() {
     gradients.register(model.first.id, numbers(1, &Device::flex()) * f32::NAN);
     gradients.register(model.second.id, numbers(1, &Device::flex()));
     let model = trained.step(1e-2, model, gradients);
-    let error = try_load_record(optimizer, trained.to_record(), &model).err();
+    let error = try_load_record(optimizer.clone(), trained.to_record(), &model).err();
     let text = error.expect("it holds a NaN").to_string();
     assert!(text.ends_with("first: sum holds NaN"), "{text}");
+
+    let mut infinite = of(f32::INFINITY);
+    let model = Model::new();
+    let _ = model.clone().step(&mut infinite, 1);
+    let error = try_load_record(optimizer, infinite.to_record(), &model).err();
+    let text = error.expect("0 times infinity").to_string();
+    assert!(text.ends_with("a step with it makes weights NaN"), "{text}");
 }
 
 #[test]
