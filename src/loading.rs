@@ -249,7 +249,7 @@ fn is_moment(leaf: &str) -> bool {
 }
 
 /// What the numbers of a tensor are.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Numbers {
     Finite,
     /// Averages and sums of squares, which may have overflowed.
@@ -263,19 +263,25 @@ impl Numbers {
     /// parameter's shape. (Adafactor's factors have one of its rows, and one of its columns.)
     fn recorded_as(leaf: &str) -> (Self, bool) {
         match leaf {
-            "momentum.moment_1" | "moment_1" | "momentum.velocity" | "momentum" => {
-                (Self::Finite, true)
-            }
-            "momentum.start" | "decay.start" => (Self::Finite, true),
-            "momentum.master_weights" | "decay.master_weights" => (Self::Finite, true),
-            "momentum.exp_avg" | "momentum.exp_avg_diff" | "momentum.neg_pre_grad" => {
-                (Self::Finite, true)
-            }
-            "centered.grad_avg" | "momentum.buf" => (Self::Finite, true),
-            "momentum.moment_2" | "moment_2" | "momentum.max_moment_2" => (Self::Squares, true),
-            "momentum.exp_avg_sq" | "square_avg.square_avg" | "lr_decay.sum" => {
-                (Self::Squares, true)
-            }
+            "momentum"
+            | "moment_1"
+            | "momentum.moment_1"
+            | "momentum.velocity"
+            | "momentum.buf"
+            | "momentum.exp_avg"
+            | "momentum.exp_avg_diff"
+            | "momentum.neg_pre_grad"
+            | "centered.grad_avg"
+            | "momentum.start"
+            | "momentum.master_weights"
+            | "decay.start"
+            | "decay.master_weights" => (Self::Finite, true),
+            "moment_2"
+            | "momentum.moment_2"
+            | "momentum.max_moment_2"
+            | "momentum.exp_avg_sq"
+            | "square_avg.square_avg"
+            | "lr_decay.sum" => (Self::Squares, true),
             "second_moment" | "column_second_moment" => (Self::Squares, false),
             "centered.avg" => (Self::NotNan, true),
             _ => (Self::NotNan, false),
