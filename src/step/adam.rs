@@ -23,9 +23,9 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::Rule;
 #[cfg(feature = "_one-pass")]
 use super::cpu;
+use super::{Compiled, Rule};
 
 /// The moments are m, v and, for AMSGrad, v̄.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,10 @@ impl Adam<f64> {
     }
 }
 
-impl<const N: usize> Rule<N> for Adam<f64> {
+impl<const N: usize> Rule<N> for Adam<f64>
+where
+    Self: Compiled<N>,
+{
     fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D> {
         let [m, v, max_v @ ..] = &mut moments[..] else {
             unreachable!("Adam keeps two moments or three")

@@ -76,7 +76,7 @@ pub(crate) enum Codes {
 }
 
 /// The codes of 8 bits of a part of a moment, which begins with a block, and their scales.
-pub(super) struct Blocks<'a> {
+pub(crate) struct Blocks<'a> {
     kind: Kind,
     codes: &'a mut [u8],
     scales: &'a mut [u8],
@@ -200,7 +200,7 @@ mod slices {
     use crate::step::weights::first_mut;
 
     /// Of all moments of a parameter.
-    pub(in crate::step) enum CodeSlices<'a, const N: usize> {
+    pub(crate) enum CodeSlices<'a, const N: usize> {
         Bf16([&'a mut [bf16]; N]),
         Bits8([Blocks<'a>; N]),
     }

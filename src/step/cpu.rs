@@ -356,7 +356,7 @@ impl<T: Arithmetic, const N: usize> OneByOne<T, N> for [&mut [T]; N] {
 }
 
 /// In fewer bytes.
-pub(super) struct QuantizedSlices<'a, const N: usize> {
+pub(crate) struct QuantizedSlices<'a, const N: usize> {
     pub codes: CodeSlices<'a, N>,
     /// The index of the first element.
     pub first: usize,

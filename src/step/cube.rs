@@ -84,7 +84,7 @@ fn step_on<R: super::Rule<N>, const N: usize, const D: usize>(
         parameter: updated,
         moments: next,
         master,
-    } = Cube::step(weights, moments, *coefficients);
+    } = R::on_cube(weights, moments, coefficients);
     if precision == MomentPrecision::Full {
         put(kept, next, lift);
     } else {
@@ -93,9 +93,20 @@ fn step_on<R: super::Rule<N>, const N: usize, const D: usize>(
     (lift(updated), master.map(lift))
 }
 
+/// A tensor of Burn's `Cube`.
+type Primitive = FloatTensor<Cube>;
+
+pub(super) fn one_kernel<R: super::Rule<N>, const N: usize>(
+    weights: Weights,
+    moments: Moments<N>,
+    coefficients: &Coefficients<f64, R>,
+) -> Stepped<N> {
+    Cube::step(weights, moments, *coefficients)
+}
+
 /// A parameter, its gradient, what it decays towards where that is not 0, and the f32 numbers that it has
 /// the roundings of, if they are kept.
-struct Weights<T> {
+pub(crate) struct Weights<T = Primitive> {
     parameter: T,
     gradient: T,
     start: Option<T>,
@@ -103,14 +114,14 @@ struct Weights<T> {
 }
 
 /// What a step leaves.
-struct Stepped<T, const N: usize> {
+pub(crate) struct Stepped<const N: usize, T = Primitive> {
     parameter: T,
     moments: [T; N],
     master: Option<T>,
 }
 
 /// The moments as they are computed, or words of codes. Of CubeCL's backends both are one type.
-struct Moments<T, const N: usize> {
+pub(crate) struct Moments<const N: usize, T = Primitive> {
     precision: MomentPrecision,
     moments: [T; N],
 }
@@ -119,18 +130,18 @@ struct Moments<T, const N: usize> {
 trait Step: Backend<IntTensorPrimitive = FloatTensor<Self>> {
     fn step<R: super::Rule<N>, const N: usize>(
         weights: Weights<FloatTensor<Self>>,
-        moments: Moments<FloatTensor<Self>, N>,
+        moments: Moments<N, FloatTensor<Self>>,
         coefficients: Coefficients<f64, R>,
-    ) -> Stepped<FloatTensor<Self>, N>;
+    ) -> Stepped<N, FloatTensor<Self>>;
 }
 
 /// Queues the step of the backend within.
 impl<B: FusionBackend + Step> Step for Fusion<B> {
     fn step<R: super::Rule<N>, const N: usize>(
         weights: Weights<FloatTensor<Self>>,
-        Moments { precision, moments }: Moments<FloatTensor<Self>, N>,
+        Moments { precision, moments }: Moments<N, FloatTensor<Self>>,
         coefficients: Coefficients<f64, R>,
-    ) -> Stepped<FloatTensor<Self>, N> {
+    ) -> Stepped<N, FloatTensor<Self>> {
         let client = weights.parameter.client.clone();
         let parameter = weights.parameter.into_ir();
         let gradient = weights.gradient.into_ir();
@@ -197,9 +208,9 @@ impl<B: FusionBackend + Step> Step for Fusion<B> {
 impl Step for CubeBackend {
     fn step<R: super::Rule<N>, const N: usize>(
         weights: Weights<CubeTensor>,
-        Moments { precision, moments }: Moments<CubeTensor, N>,
+        Moments { precision, moments }: Moments<N, CubeTensor>,
         coefficients: Coefficients<f64, R>,
-    ) -> Stepped<CubeTensor, N> {
+    ) -> Stepped<N, CubeTensor> {
         if weights.parameter.meta.num_elements() == 0 {
             return Stepped {
                 parameter: weights.parameter,

@@ -4,8 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, TensorData, bf16, f16};
 
-use super::cpu::{self, QuantizedSlices};
-use super::moments::{code_slices, put, take};
+use super::lent::{self, Lent, in_place};
 use super::weights::{Bf16WithLower, F16WithMaster, Plain};
 use super::{Coefficients, Master, MomentSlot, Rule, strided};
 
@@ -16,9 +15,16 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     moments: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
-    let parameter = contiguous(parameter);
+    let parameter = FlexTensor::lend(parameter);
     let parameter = Parameter::Plain(&parameter);
-    in_place(parameter, gradient, start, moments, coefficients)
+    in_place(
+        parameter,
+        gradient,
+        start,
+        moments,
+        coefficients,
+        R::on_flex,
+    )
 }
 
 /// The step of a parameter in half precision that has master weights.
@@ -33,74 +39,58 @@ pub(super) fn step_with_master<R: Rule<N>, const N: usize, const D: usize>(
     let same = |rounded: &Tensor<D>| share_memory(rounded, &parameter);
     if parameter.dtype() == DType::BF16 {
         let mut lower = Master::lower_of(master, &parameter, same);
-        let parameter = contiguous(parameter);
+        let parameter = FlexTensor::lend(parameter);
         let parameter = Parameter::Bf16WithLower(&parameter, &mut lower);
-        let updated = in_place(parameter, gradient, start, moments, coefficients);
+        let updated = in_place(
+            parameter,
+            gradient,
+            start,
+            moments,
+            coefficients,
+            R::on_flex,
+        );
         let master = Master::lower(lower, &updated);
         (updated, master)
     } else {
-        let mut whole = contiguous(Master::whole_of(master, &parameter, same));
+        let mut whole = FlexTensor::lend(Master::whole_of(master, &parameter, same));
         let parameter = Parameter::F16WithMaster(&mut whole);
-        let updated = in_place(parameter, gradient, start, moments, coefficients);
-        let master = Master::whole(Tensor::from_primitive::<Flex>(whole), &updated);
+        let updated = in_place(
+            parameter,
+            gradient,
+            start,
+            moments,
+            coefficients,
+            R::on_flex,
+        );
+        let master = Master::whole(whole.give_back(), &updated);
         (updated, master)
     }
 }
 
-enum Parameter<'a> {
+pub(crate) type Memory<'a, 'p> = lent::Memory<'a, Parameter<'p>, FlexTensor>;
+pub(crate) type Moments<'a, const N: usize> = lent::LentMoments<'a, FlexTensor, N>;
+
+pub(crate) enum Parameter<'a> {
     Plain(&'a FlexTensor),
     Bf16WithLower(&'a FlexTensor, &'a mut [i16]),
     F16WithMaster(&'a mut FlexTensor),
 }
 
-enum Moments<'a, const N: usize> {
-    Whole(&'a mut [FlexTensor; N]),
-    Codes(QuantizedSlices<'a, N>),
-}
-
-/// Leaves the new parameter in the gradient's memory: nobody needs the gradient any more.
-#[inline(always)] // A tensor is long to move.
-fn in_place<R: Rule<N>, const N: usize, const D: usize>(
-    parameter: Parameter,
-    gradient: Tensor<D>,
-    start: Option<&Tensor<D>>,
-    mut moments: [MomentSlot<D>; N],
-    coefficients: &Coefficients<f64, R>,
-) -> Tensor<D> {
-    let mut updated = contiguous(gradient);
-    let start = start.map(|start| contiguous(start.clone()));
-    let start = start.as_ref();
-    if let Some(slices) = code_slices(&mut moments) {
-        let moments = Moments::Codes(slices);
-        one_pass(parameter, &mut updated, start, moments, coefficients);
-    } else {
-        let mut next = moments.each_mut().map(|moment| contiguous(take(moment)));
-        let whole = Moments::Whole(&mut next);
-        one_pass(parameter, &mut updated, start, whole, coefficients);
-        put(moments, next, Tensor::from_primitive::<Flex>);
-    }
-    Tensor::from_primitive::<Flex>(updated)
-}
-
-/// Without the rank, for each of which it would be compiled once more.
-fn one_pass<R: Rule<N>, const N: usize>(
-    parameter: Parameter,
-    gradient: &mut FlexTensor,
-    start: Option<&FlexTensor>,
+pub(super) fn one_pass<R: Rule<N>, const N: usize>(
+    memory: Memory,
     moments: Moments<N>,
     coefficients: &Coefficients<f64, R>,
 ) {
+    let Memory {
+        parameter,
+        gradient,
+        start,
+    } = memory;
     // Memory that someone else still holds is copied by `storage_mut`, and only then written to.
     macro_rules! step {
         ($weights:expr) => {{
-            let (weights, start) = ($weights, start.map(FlexTensor::storage));
-            match moments {
-                Moments::Whole(next) => {
-                    let slices = next.each_mut().map(FlexTensor::storage_mut);
-                    cpu::step(weights, start, slices, coefficients);
-                }
-                Moments::Codes(slices) => cpu::step(weights, start, slices, coefficients),
-            }
+            let start = start.map(FlexTensor::storage);
+            moments.step($weights, start, FlexTensor::storage_mut, coefficients);
         }};
     }
     macro_rules! plain {
@@ -139,18 +129,24 @@ fn share_memory<const D: usize>(one: &Tensor<D>, other: &Tensor<D>) -> bool {
     one.bytes().as_ptr() == other.bytes().as_ptr() && one.layout() == other.layout()
 }
 
-/// The tensor's primitive, whose storage holds its elements in order and nothing else.
-#[inline(always)] // A tensor is long to move.
-fn contiguous<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    let tensor = tensor
-        .try_into_primitive::<Flex>()
-        .expect("the tensors of a step are on the parameter's device");
-    let elements = tensor.layout().num_elements();
-    let whole = tensor.bytes().len() == elements * tensor.dtype().size();
-    if tensor.is_contiguous() && whole {
-        tensor
-    } else {
-        copied(&tensor)
+impl Lent for FlexTensor {
+    #[inline(always)] // A tensor is long to move.
+    fn lend<const D: usize>(tensor: Tensor<D>) -> Self {
+        let tensor = tensor
+            .try_into_primitive::<Flex>()
+            .expect("the tensors of a step are on the parameter's device");
+        let elements = tensor.layout().num_elements();
+        let whole = tensor.bytes().len() == elements * tensor.dtype().size();
+        if tensor.is_contiguous() && whole {
+            tensor
+        } else {
+            copied(&tensor)
+        }
+    }
+
+    #[inline(always)]
+    fn give_back<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_primitive::<Flex>(self)
     }
 }
 

@@ -36,6 +36,8 @@ mod cube;
 mod cube_codes;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "_one-pass")]
+mod lent;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 #[cfg(feature = "remote")]
@@ -139,7 +141,7 @@ impl<R> Coefficients<f64, R> {
 ///
 /// The mathematics stands in each form's own words, side by side, since a form computes with
 /// tensors, with numbers or with what a GPU's compiler takes for numbers.
-pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
+pub(crate) trait Rule<const N: usize>: Compiled<N> + Copy + Send + Sync + 'static {
     /// The direction for `g`, in Burn's tensor operations.
     fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D>;
 
@@ -170,6 +172,70 @@ pub(crate) trait Rule<const N: usize>: Copy + Send + Sync + 'static {
     #[cfg(feature = "remote")]
     #[allow(dead_code, reason = "without a backend there is nothing to serve")]
     fn of_message(numbers: &[f64]) -> Option<Self>;
+}
+
+/// The part of a step that does not depend on the tensors' rank. It has no generics for a rule and its number of
+/// moments, so that this crate compiles it, and not each program that takes a step.
+pub(crate) trait Compiled<const N: usize>: Sized {
+    #[cfg(feature = "flex")]
+    fn on_flex(
+        memory: flex::Memory,
+        moments: flex::Moments<N>,
+        coefficients: &Coefficients<f64, Self>,
+    );
+
+    #[cfg(feature = "ndarray")]
+    fn on_ndarray(
+        memory: ndarray::Memory,
+        moments: ndarray::Moments<N>,
+        coefficients: &Coefficients<f64, Self>,
+    );
+
+    #[cfg(feature = "_cubecl")]
+    fn on_cube(
+        weights: cube::Weights,
+        moments: cube::Moments<N>,
+        coefficients: &Coefficients<f64, Self>,
+    ) -> cube::Stepped<N>;
+}
+
+macro_rules! compiled {
+    ($($rule:ty, $n:literal;)*) => {$(
+        impl Compiled<$n> for $rule {
+            #[cfg(feature = "flex")]
+            fn on_flex(
+                memory: flex::Memory,
+                moments: flex::Moments<$n>,
+                coefficients: &Coefficients<f64, Self>,
+            ) {
+                flex::one_pass(memory, moments, coefficients);
+            }
+
+            #[cfg(feature = "ndarray")]
+            fn on_ndarray(
+                memory: ndarray::Memory,
+                moments: ndarray::Moments<$n>,
+                coefficients: &Coefficients<f64, Self>,
+            ) {
+                ndarray::one_pass(memory, moments, coefficients);
+            }
+
+            #[cfg(feature = "_cubecl")]
+            fn on_cube(
+                weights: cube::Weights,
+                moments: cube::Moments<$n>,
+                coefficients: &Coefficients<f64, Self>,
+            ) -> cube::Stepped<$n> {
+                cube::one_kernel(weights, moments, coefficients)
+            }
+        }
+    )*};
+}
+compiled! {
+    Adam<f64>, 2;
+    Adam<f64>, 3;
+    Sgd<f64>, 0;
+    Sgd<f64>, 1;
 }
 
 /// How the numbers of a parameter are kept from step to step, beside the parameter itself.

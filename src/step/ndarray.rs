@@ -7,8 +7,8 @@ use burn::backend::NdArray;
 use burn::backend::ndarray::{NdArrayTensor, SharedArray};
 use burn::tensor::Tensor;
 
-use super::moments::{code_slices, put, take};
-use super::weights::{Number, Plain};
+use super::lent::{self, Lent, in_place};
+use super::weights::Plain;
 use super::{Coefficients, MomentSlot, Rule, cpu, strided};
 
 pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
@@ -18,67 +18,81 @@ pub(super) fn step<R: Rule<N>, const N: usize, const D: usize>(
     moments: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
 ) -> Tensor<D> {
-    macro_rules! in_place {
-        ($precision:ident, $parameter:expr) => {{
-            let array = |tensor| match lend(tensor) {
-                NdArrayTensor::$precision(storage) => contiguous(storage.into_shared()),
-                other => unreachable!("{other:?} among tensors of one precision"),
+    let parameter = Array::lend(parameter);
+    in_place(
+        &parameter,
+        gradient,
+        start,
+        moments,
+        coefficients,
+        R::on_ndarray,
+    )
+}
+
+pub(crate) enum Array {
+    F32(SharedArray<f32>),
+    F64(SharedArray<f64>),
+}
+
+impl Lent for Array {
+    fn lend<const D: usize>(tensor: Tensor<D>) -> Self {
+        let tensor = tensor
+            .try_into_primitive::<NdArray>()
+            .expect("the tensors of a step are on the parameter's device");
+        match tensor {
+            NdArrayTensor::F32(storage) => Self::F32(contiguous(storage.into_shared())),
+            NdArrayTensor::F64(storage) => Self::F64(contiguous(storage.into_shared())),
+            other => unreachable!("{other:?} takes the portable form"),
+        }
+    }
+
+    fn give_back<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_primitive::<NdArray>(match self {
+            Self::F32(array) => array.into(),
+            Self::F64(array) => array.into(),
+        })
+    }
+}
+
+pub(crate) type Memory<'a, 'p> = lent::Memory<'a, &'p Array, Array>;
+pub(crate) type Moments<'a, const N: usize> = lent::LentMoments<'a, Array, N>;
+
+pub(super) fn one_pass<R: Rule<N>, const N: usize>(
+    memory: Memory,
+    moments: Moments<N>,
+    coefficients: &Coefficients<f64, R>,
+) {
+    let Memory {
+        parameter,
+        gradient,
+        start,
+    } = memory;
+    macro_rules! step {
+        ($precision:ident, $element:ty) => {{
+            fn slice(array: &Array) -> &[$element] {
+                let Array::$precision(array) = array else {
+                    unreachable!("the tensors of a step are of one precision")
+                };
+                array.as_slice().expect(CONTIGUOUS)
+            }
+            // Memory that someone else still holds is copied here, and only then written to.
+            fn slice_mut(array: &mut Array) -> &mut [$element] {
+                let Array::$precision(array) = array else {
+                    unreachable!("the tensors of a step are of one precision")
+                };
+                array.as_slice_mut().expect(CONTIGUOUS)
+            }
+            let weights = Plain {
+                parameter: slice(parameter),
+                gradient: slice_mut(gradient),
             };
-            let parameter = contiguous($parameter.into_shared());
-            in_place(
-                parameter,
-                array(gradient),
-                start,
-                moments,
-                array,
-                coefficients,
-            )
+            moments.step(weights, start.map(slice), slice_mut, coefficients);
         }};
     }
-    match lend(parameter) {
-        NdArrayTensor::F32(parameter) => in_place!(F32, parameter),
-        NdArrayTensor::F64(parameter) => in_place!(F64, parameter),
-        other => unreachable!("{other:?} takes the portable form"),
+    match parameter {
+        Array::F32(_) => step!(F32, f32),
+        Array::F64(_) => step!(F64, f64),
     }
-}
-
-fn in_place<E, R: Rule<N>, const N: usize, const D: usize>(
-    parameter: SharedArray<E>,
-    mut gradient: SharedArray<E>,
-    start: Option<&Tensor<D>>,
-    mut moments: [MomentSlot<D>; N],
-    array: impl Fn(Tensor<D>) -> SharedArray<E>,
-    coefficients: &Coefficients<f64, R>,
-) -> Tensor<D>
-where
-    E: cpu::Arithmetic + Number<Arithmetic = E>,
-    NdArrayTensor: From<SharedArray<E>>,
-{
-    // Memory that someone else still holds is copied here, and only then written to.
-    let slice = |array| SharedArray::as_slice_mut(array).expect(CONTIGUOUS);
-    let weights = Plain {
-        parameter: parameter.as_slice().expect(CONTIGUOUS),
-        gradient: slice(&mut gradient),
-    };
-    let start = start.map(|start| array(start.clone()));
-    let start = start
-        .as_ref()
-        .map(|start| start.as_slice().expect(CONTIGUOUS));
-    let lift = |array: SharedArray<E>| Tensor::from_primitive::<NdArray>(array.into());
-    if let Some(slices) = code_slices(&mut moments) {
-        cpu::step(weights, start, slices, coefficients);
-    } else {
-        let mut next = moments.each_mut().map(|moment| array(take(moment)));
-        cpu::step(weights, start, next.each_mut().map(slice), coefficients);
-        put(moments, next, lift);
-    }
-    lift(gradient)
-}
-
-fn lend<const D: usize>(tensor: Tensor<D>) -> NdArrayTensor {
-    tensor
-        .try_into_primitive::<NdArray>()
-        .expect("the tensors of a step are on the parameter's device")
 }
 
 const CONTIGUOUS: &str = "the array was made contiguous";

@@ -12,9 +12,9 @@
 use burn::tensor::DType;
 use burn::tensor::Tensor;
 
-use super::Rule;
 #[cfg(feature = "_one-pass")]
 use super::cpu;
+use super::{Compiled, Rule};
 
 /// The velocity is v; without momentum there is none.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,10 @@ impl Sgd<f64> {
     };
 }
 
-impl<const N: usize> Rule<N> for Sgd<f64> {
+impl<const N: usize> Rule<N> for Sgd<f64>
+where
+    Self: Compiled<N>,
+{
     fn of_tensors<const D: usize>(&self, g: Tensor<D>, moments: &mut [Tensor<D>; N]) -> Tensor<D> {
         let Some(v) = moments.first_mut() else {
             return g;
