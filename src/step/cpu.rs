@@ -243,6 +243,18 @@ where
     }
 }
 
+/// `for $which in 0..$count` without its iterator, which would be called for every element where little is
+/// optimized, as in the tests.
+macro_rules! for_each {
+    ($which:ident in $count:ident => $do:expr) => {
+        let mut $which = 0;
+        while $which < $count {
+            $do;
+            $which += 1;
+        }
+    };
+}
+
 /// Moments that are read and put back one by one.
 trait OneByOne<T, const N: usize> {
     fn get(&self, i: usize) -> [T; N];
@@ -270,7 +282,9 @@ fn each<W, D, M, R, const N: usize, const FUSED: bool>(
         rule,
         ..
     } = *coefficients;
-    for i in 0..weights.length() {
+    // Without an iterator, as in `for_each!`.
+    let (mut i, length) = (0, weights.length());
+    while i < length {
         let (theta, g) = (weights.parameter(i), weights.gradient(i));
         let target = ways.target(i);
         let distance = theta - target;
@@ -308,6 +322,7 @@ fn each<W, D, M, R, const N: usize, const FUSED: bool>(
         };
         weights.put(i, updated);
         moments.put(i, moments_i);
+        i += 1;
     }
 }
 
@@ -341,17 +356,13 @@ impl<T: Arithmetic, const N: usize> OneByOne<T, N> for [&mut [T]; N] {
     #[inline(always)]
     fn get(&self, i: usize) -> [T; N] {
         let mut moments = [T::zero(); N];
-        for (moment, slice) in moments.iter_mut().zip(self) {
-            *moment = slice[i];
-        }
+        for_each!(which in N => moments[which] = self[which][i]);
         moments
     }
 
     #[inline(always)]
     fn put(&mut self, i: usize, moments: [T; N]) {
-        for (moment, next) in self.iter_mut().zip(moments) {
-            moment[i] = next;
-        }
+        for_each!(which in N => self[which][i] = moments[which]);
     }
 }
 
@@ -410,17 +421,14 @@ impl<T: Arithmetic, const N: usize> OneByOne<T, N> for Halves<'_, N> {
     #[inline(always)]
     fn get(&self, i: usize) -> [T; N] {
         let mut moments = [T::zero(); N];
-        for (moment, halves) in moments.iter_mut().zip(&self.halves) {
-            *moment = widened(halves[i]).into();
-        }
+        for_each!(which in N => moments[which] = widened(self.halves[which][i]).into());
         moments
     }
 
     #[inline(always)]
     fn put(&mut self, i: usize, moments: [T; N]) {
-        for (halves, next) in self.halves.iter_mut().zip(moments) {
-            halves[i] = narrowed(next.to_f32(), self.rounding.at(i));
-        }
+        let random = self.rounding.at(i);
+        for_each!(which in N => self.halves[which][i] = narrowed(moments[which].to_f32(), random));
     }
 }
 
