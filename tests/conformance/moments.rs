@@ -1,5 +1,7 @@
 //! Moments in bf16 and in 8 bits.
 
+use std::sync::LazyLock;
+
 use burn::optim::StateSink;
 use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -9,7 +11,7 @@ use burn_decay::{
 };
 
 use crate::config::panic_message;
-use crate::data::{hash, median, normal};
+use crate::data::{hash, median, normal, normals};
 use crate::forms::{Form, Optimizer, Run, State, forms, pairs, tensor, values};
 use crate::records::{read, written};
 
@@ -81,8 +83,11 @@ fn sizes(apart: f32, count: usize) -> Vec<f32> {
 }
 
 fn gradient(step: u64, sizes: &[f32]) -> Vec<f32> {
-    let normal = normal(4, step, sizes.len());
-    normal.iter().zip(sizes).map(|(g, size)| g * size).collect()
+    assert_eq!(sizes.len(), COUNT);
+    // For all tests of updates: they take longer to make than the steps.
+    static NUMBERS: LazyLock<Vec<Vec<f32>>> = LazyLock::new(|| normals(4, 4000, COUNT));
+    let numbers = NUMBERS[step as usize].iter().zip(sizes);
+    numbers.map(|(g, size)| g * size).collect()
 }
 
 /// A run with no decay and steps of size 1 from 0 shows its updates.
