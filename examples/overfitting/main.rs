@@ -70,8 +70,9 @@ const TECHNIQUES: [(&str, Technique); 7] = [
 type Batch = (Tensor<2>, Tensor<1, Int>);
 
 fn batch(digits: &[Digit], device: &Device) -> Batch {
-    let pixels = digits.iter().flat_map(|digit| digit.pixels.map(normalize));
-    let images = TensorData::new(pixels.collect(), [digits.len(), SIDE * SIDE]);
+    let pixels = digits.iter().flat_map(|digit| &digit.pixels);
+    let pixels = pixels.map(|pixel| normalize(*pixel)).collect();
+    let images = TensorData::new(pixels, [digits.len(), SIDE * SIDE]);
     let labels: Vec<i32> = digits.iter().map(|digit| digit.label.into()).collect();
     let labels = Tensor::from_ints(labels.as_slice(), device);
     (Tensor::from_data(images, device), labels)
@@ -79,11 +80,14 @@ fn batch(digits: &[Digit], device: &Device) -> Batch {
 
 /// The image, shifted by so much less the `middle`; black comes in from outside.
 fn shifted(digit: &Digit, [dx, dy]: [usize; 2], middle: usize) -> Digit {
-    let pixels = std::array::from_fn(|i| {
-        let [x, y] = [i % SIDE + dx, i / SIDE + dy].map(|at| at.wrapping_sub(middle));
-        let inside = (x < SIDE && y < SIDE).then(|| SIDE * y + x);
-        inside.map_or(0, |i| digit.pixels[i])
-    });
+    let mut pixels = [0; SIDE * SIDE];
+    for (i, pixel) in pixels.iter_mut().enumerate() {
+        let x = (i % SIDE + dx).wrapping_sub(middle);
+        let y = (i / SIDE + dy).wrapping_sub(middle);
+        if x < SIDE && y < SIDE {
+            *pixel = digit.pixels[SIDE * y + x];
+        }
+    }
     Digit { pixels, ..*digit }
 }
 
