@@ -52,6 +52,8 @@ impl<'a, T, const N: usize> LentMoments<'a, T, N> {
     }
 }
 
+type OnePass<P, T, R, const N: usize> = fn(Memory<P, T>, LentMoments<T, N>, &Coefficients<f64, R>);
+
 /// Leaves the new parameter in the gradient's memory: nobody needs the gradient any more.
 #[inline(always)] // A tensor is long to move.
 pub(super) fn in_place<P, T: Lent, R, const N: usize, const D: usize>(
@@ -60,7 +62,7 @@ pub(super) fn in_place<P, T: Lent, R, const N: usize, const D: usize>(
     start: Option<&Tensor<D>>,
     mut moments: [MomentSlot<D>; N],
     coefficients: &Coefficients<f64, R>,
-    one_pass: fn(Memory<P, T>, LentMoments<T, N>, &Coefficients<f64, R>),
+    one_pass: OnePass<P, T, R, N>,
 ) -> Tensor<D> {
     let mut updated = T::lend(gradient);
     let start = start.map(|start| T::lend(start.clone()));
