@@ -70,9 +70,10 @@ impl Problem {
     }
 
     pub fn train(&self, run: &Run) -> Errors {
-        let mut network = self.networks[run.seed].clone();
-        let mut optimizer = run.optimizer.init(run);
         let device = self.images.device();
+        // With graphs of its own: two threads that share one may wait for each other for ever, in Burn.
+        let mut network = self.networks[run.seed].clone().fork(&device);
+        let mut optimizer = run.optimizer.init(run);
         let loss_function = CrossEntropyLossConfig::new().init(&device);
         let steps = run.epochs * TRAIN_SIZE / BATCH;
         let schedule = CosineAnnealingLrSchedulerConfig::new(1.0, steps).init();
