@@ -60,7 +60,7 @@ impl Problem {
         let device = Device::flex().autodiff();
         let network = |seed| {
             device.seed(seed as u64);
-            Network::new(&device)
+            Network::new(&device).valid()
         };
         Ok(Self {
             images: Tensor::<1>::from_floats(&pixels[..], &device).reshape([-1, IMAGE as i32]),
@@ -71,8 +71,8 @@ impl Problem {
 
     pub fn train(&self, run: &Run) -> Errors {
         let device = self.images.device();
-        // With graphs of its own: two threads that share one may wait for each other for ever, in Burn.
-        let mut network = self.networks[run.seed].clone().fork(&device);
+        // On graphs of its own: two threads that share one may wait for each other for ever, in Burn.
+        let mut network = self.networks[run.seed].clone().train();
         let mut optimizer = run.optimizer.init(run);
         let loss_function = CrossEntropyLossConfig::new().init(&device);
         let steps = run.epochs * TRAIN_SIZE / BATCH;
